@@ -1,0 +1,135 @@
+// Package wire is the Jupyter kernel message: its frames on ZeroMQ, its signature and its two WebSocket framings.
+//
+// A [Message] keeps the four JSON parts as the bytes that arrived, because encoding them again would break the
+// signature and change numbers; only headers are ever decoded. [Session] turns messages into signed ZeroMQ frames and
+// back. The v1 framing ([EncodeV1], [DecodeV1]) and the legacy one ([EncodeLegacy], [DecodeLegacyText],
+// [DecodeLegacyBinary]) are what browsers speak.
+//
+// Every decoder takes bytes from outside: it returns an error that matches [ErrMalformed] and never panics. Nothing
+// here keeps state between calls but a Session's message counter, so all of it may be used from several goroutines.
+//
+//	s := wire.NewSession(key, "alice")
+//	req, _ := s.Request(wire.Shell, "kernel_info_request", struct{}{})
+//	frames := s.Encode(req)
+//	reply, err := s.Decode(wire.Shell, received)
+//	header, err := reply.DecodeHeader()
+//
+// The package opens no connection and does not know which message types exist.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Channel names one of a kernel's sockets, spelled as in WebSocket frames.
+type Channel string
+
+// The channels that carry messages. The heartbeat carries raw bytes and is not among them.
+const (
+	Shell   Channel = "shell"   // requests that the kernel handles one after the other
+	Control Channel = "control" // requests that overtake those on the shell
+	Stdin   Channel = "stdin"   // the kernel asks, the client answers
+	IOPub   Channel = "iopub"   // what the kernel publishes to everyone
+)
+
+// Errors that decoders wrap.
+var (
+	// ErrMalformed marks bytes that are not a message: drop them and go on.
+	ErrMalformed = errors.New("malformed kernel message")
+	// ErrChannel marks a message for a channel that no client may write to, or that does not exist.
+	ErrChannel = errors.New("unknown channel")
+	// ErrSignature marks a message whose signature does not match the key.
+	ErrSignature = errors.New("kernel message has a wrong signature")
+)
+
+// Message is one kernel message. The byte slices are shared freely between readers and are never written to.
+type Message struct {
+	// Channel is the socket that the message came from or is meant for.
+	Channel Channel
+	// Header, ParentHeader, Metadata and Content are JSON objects, byte for byte as they arrived.
+	Header, ParentHeader, Metadata, Content []byte
+	// Buffers are binary attachments. They are not covered by the signature.
+	Buffers [][]byte
+}
+
+// Header is the decoded form of a message's header, as the messaging protocol of jupyter_client defines it.
+type Header struct {
+	MsgID    string `json:"msg_id"`
+	Session  string `json:"session"`
+	Username string `json:"username"`
+	// Date is ISO 8601 with a zone; kept as text, for it is only passed on.
+	Date    string `json:"date"`
+	MsgType string `json:"msg_type"`
+	Version string `json:"version"`
+	// SubshellID names the subshell of a protocol 5.5 kernel; empty is the main shell.
+	SubshellID string `json:"subshell_id,omitempty"`
+}
+
+// DecodeHeader returns the message's header, or an error that matches [ErrMalformed].
+func (m *Message) DecodeHeader() (Header, error) {
+	return decodeHeader(m.Header)
+}
+
+// DecodeParent returns the header of the request that caused m. A message without a parent gives the zero Header.
+func (m *Message) DecodeParent() (Header, error) {
+	if len(m.ParentHeader) == 0 {
+		return Header{}, nil
+	}
+	return decodeHeader(m.ParentHeader)
+}
+
+// Size returns the number of bytes that the message's parts hold.
+func (m *Message) Size() int {
+	n := len(m.Header) + len(m.ParentHeader) + len(m.Metadata) + len(m.Content)
+	for _, b := range m.Buffers {
+		n += len(b)
+	}
+	return n
+}
+
+// WithUsername returns m with the header's username replaced; every other field of the header stays as it is, also
+// those that [Header] does not name.
+func (m Message) WithUsername(username string) (Message, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(m.Header, &fields); err != nil || fields == nil {
+		return m, fmt.Errorf("header: %w", ErrMalformed)
+	}
+	name, err := json.Marshal(username)
+	if err != nil {
+		return m, fmt.Errorf("username: %w", err)
+	}
+	if bytes.Equal(fields["username"], name) {
+		return m, nil
+	}
+	fields["username"] = name
+	if m.Header, err = json.Marshal(fields); err != nil {
+		return m, fmt.Errorf("header: %w", err)
+	}
+	return m, nil
+}
+
+// decodeHeader reads a header by the exact spelling of its keys: encoding/json also takes "MSG_TYPE" for "msg_type",
+// and what is checked here must be what the kernel reads.
+func decodeHeader(raw []byte) (Header, error) {
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return Header{}, fmt.Errorf("header: %w: %w", ErrMalformed, err)
+	}
+	var h Header
+	for key, field := range map[string]*string{
+		"msg_id": &h.MsgID, "session": &h.Session, "username": &h.Username, "date": &h.Date,
+		"msg_type": &h.MsgType, "version": &h.Version, "subshell_id": &h.SubshellID,
+	} {
+		switch v := fields[key].(type) {
+		case nil:
+		case string:
+			*field = v
+		default:
+			return Header{}, fmt.Errorf("header field %s is a %T: %w", key, v, ErrMalformed)
+		}
+	}
+	return h, nil
+}
