@@ -47,4 +47,6 @@ type Resource struct {
 	Kind ResourceKind
 	Path Path   // Contents: the file; sessions and kernels: the document, if known
 	ID   string // kernel, session or terminal
+	// Subtree asks about everything below Path too: a directory that is moved, copied or removed as a whole.
+	Subtree bool
 }

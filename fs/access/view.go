@@ -1,0 +1,249 @@
+package access
+
+import (
+	"context"
+	"io"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/tree"
+)
+
+// View is the tree as one principal may see it, by one way in.
+type View struct {
+	t      *tree.Tree
+	policy Policy
+	p      fs.Principal
+	origin fs.Origin
+}
+
+// New binds the tree to a principal.
+func New(t *tree.Tree, policy Policy, p fs.Principal, o fs.Origin) *View {
+	return &View{t: t, policy: policy, p: p, origin: o}
+}
+
+// Principal returns who the view is bound to.
+func (v *View) Principal() fs.Principal { return v.p }
+
+// Allowed asks the policy, for resources that are not files too.
+func (v *View) Allowed(ctx context.Context, a fs.Action, r fs.Resource) error {
+	return v.policy.Allowed(ctx, v.p, a, r)
+}
+
+// may asks about a file.
+func (v *View) may(ctx context.Context, a fs.Action, p fs.Path) error {
+	return v.policy.Allowed(ctx, v.p, a, fs.Resource{Kind: fs.Contents, Path: p})
+}
+
+// mayTree asks about a file or a directory and everything below it.
+func (v *View) mayTree(ctx context.Context, a fs.Action, p fs.Path) error {
+	return v.policy.Allowed(ctx, v.p, a, fs.Resource{Kind: fs.Contents, Path: p, Subtree: true})
+}
+
+// cause returns a context that says who acts.
+func (v *View) cause(ctx context.Context) context.Context {
+	return fs.WithCause(ctx, fs.Cause{Actor: v.p.ID, Origin: v.origin, PID: fs.CauseOf(ctx).PID})
+}
+
+// find resolves a path to a node that the principal may do a to. Symbolic links must lead to where it may too.
+func (v *View) find(ctx context.Context, a fs.Action, p fs.Path) (fs.Node, error) {
+	if err := v.may(ctx, a, p); err != nil {
+		return nil, err
+	}
+	n, real, err := v.t.Resolve(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if real != p {
+		if err := v.may(ctx, a, real); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// findSettled is find for a file whose contents matter: a live document is saved first.
+func (v *View) findSettled(ctx context.Context, a fs.Action, p fs.Path) (fs.Node, error) {
+	n, err := v.find(ctx, a, p)
+	if err != nil || !v.t.IsLive(n) {
+		return n, err
+	}
+	v.t.Settle(ctx, n)
+	return v.find(ctx, a, p)
+}
+
+// Stat returns what p names, following symbolic links.
+func (v *View) Stat(ctx context.Context, p fs.Path) (fs.Entry, error) {
+	n, err := v.findSettled(ctx, fs.Read, p)
+	if err != nil {
+		return fs.Entry{}, err
+	}
+	a, err := n.Attr(ctx)
+	return fs.Entry{Name: p.Base(), Node: n, Attr: a}, fs.Wrap("stat", string(p), err)
+}
+
+// List returns a snapshot of the directory p with those entries that the principal may read. The attributes are of links
+// themselves.
+func (v *View) List(ctx context.Context, p fs.Path) (fs.Listing, error) {
+	n, err := v.find(ctx, fs.Read, p)
+	if err != nil {
+		return nil, err
+	}
+	dir, ok := n.(fs.Dir)
+	if !ok {
+		return nil, &fs.Error{Op: "list", Path: string(p), Kind: fs.NotDir}
+	}
+	return v.list(ctx, dir)
+}
+
+func (v *View) list(ctx context.Context, dir fs.Dir) (fs.Listing, error) {
+	l, err := v.t.List(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	p, _ := v.t.Path(dir)
+	return &listing{Listing: l, v: v, p: p}, nil
+}
+
+// listing reports entries that the principal may not read as gone.
+type listing struct {
+	fs.Listing
+	v *View
+	p fs.Path
+}
+
+func (l *listing) At(ctx context.Context, i int) (fs.Entry, error) {
+	e, err := l.Listing.At(ctx, i)
+	if err != nil {
+		return e, err
+	}
+	if l.v.may(ctx, fs.Read, l.p.Join(e.Name)) != nil {
+		return fs.Entry{}, &fs.Error{Op: "list", Kind: fs.NotExist}
+	}
+	return e, nil
+}
+
+// Open opens the file p. The caller must release the handle.
+func (v *View) Open(ctx context.Context, p fs.Path, flags fs.OpenFlags) (fs.Handle, error) {
+	n, err := v.findSettled(ctx, actionOf(flags), p)
+	if err != nil {
+		return nil, err
+	}
+	h, err := v.Nodes().Open(ctx, n, flags)
+	return h, fs.Wrap("open", string(p), err)
+}
+
+// Replace makes r the whole contents of the file p; see [fs.Drive]. It returns when the mount shows them.
+func (v *View) Replace(ctx context.Context, p fs.Path, r io.Reader, o fs.ReplaceOptions) (fs.Replaced, error) {
+	if err := v.mayMake(ctx, p, true); err != nil {
+		return fs.Replaced{}, err
+	}
+	return v.t.Replace(v.cause(ctx), p, r, o)
+}
+
+// mayMake asks whether p, and what it leads to over links, may be written.
+func (v *View) mayMake(ctx context.Context, p fs.Path, follow bool) error {
+	if err := v.may(ctx, fs.Write, p); err != nil {
+		return err
+	}
+	pl, err := v.t.Find(ctx, p, follow)
+	if err != nil {
+		return err
+	}
+	if pl.Real != p {
+		return v.may(ctx, fs.Write, pl.Real)
+	}
+	return nil
+}
+
+// Mkdir makes the directory p; its parent must exist.
+func (v *View) Mkdir(ctx context.Context, p fs.Path, o fs.CreateOptions) (fs.Entry, error) {
+	if err := v.mayMake(ctx, p, false); err != nil {
+		return fs.Entry{}, err
+	}
+	if o.Mode == 0 {
+		o.Mode = 0o755
+	}
+	d, err := v.t.MkdirPath(v.cause(ctx), p, o)
+	if err != nil {
+		return fs.Entry{}, err
+	}
+	a, err := d.Attr(ctx)
+	return fs.Entry{Name: p.Base(), Node: d, Attr: a}, err
+}
+
+// Remove removes what p names; with all, a directory with everything below it.
+func (v *View) Remove(ctx context.Context, p fs.Path, all bool) error {
+	if err := v.mayMove(ctx, p); err != nil {
+		return err
+	}
+	return v.t.RemovePath(v.cause(ctx), p, all)
+}
+
+// mayMove asks whether p and all below it may be written, at its real place.
+func (v *View) mayMove(ctx context.Context, p fs.Path) error {
+	if err := v.mayTree(ctx, fs.Write, p); err != nil {
+		return err
+	}
+	pl, err := v.t.Find(ctx, p, false)
+	if err != nil {
+		return err
+	}
+	return v.mayTree(ctx, fs.Write, pl.Real)
+}
+
+// Rename moves a file or directory to a free path, between drives too.
+func (v *View) Rename(ctx context.Context, from, to fs.Path) error {
+	if err := v.mayMove(ctx, from); err != nil {
+		return err
+	}
+	if err := v.mayMove(ctx, to); err != nil {
+		return err
+	}
+	return v.t.RenamePath(v.cause(ctx), from, to)
+}
+
+// Copy makes the free path to a copy of a file or directory, between drives too.
+func (v *View) Copy(ctx context.Context, from, to fs.Path) error {
+	if err := v.mayTree(ctx, fs.Read, from); err != nil {
+		return err
+	}
+	n, real, err := v.t.Resolve(ctx, from)
+	if err != nil {
+		return err
+	}
+	if err := v.mayTree(ctx, fs.Read, real); err != nil {
+		return err
+	}
+	if err := v.mayMove(ctx, to); err != nil {
+		return err
+	}
+	if v.t.IsLive(n) {
+		v.t.Settle(ctx, n)
+	}
+	return v.t.CopyPath(v.cause(ctx), from, to)
+}
+
+// Hash returns the sha256 of a file's bytes and the version they are of. A version is read once only.
+func (v *View) Hash(ctx context.Context, p fs.Path) (tree.Sum, fs.Version, error) {
+	n, err := v.findSettled(ctx, fs.Read, p)
+	if err != nil {
+		return tree.Sum{}, "", err
+	}
+	sum, at, err := v.t.Hash(ctx, n)
+	return sum, at, fs.Wrap("hash", string(p), err)
+}
+
+// Subscribe returns the changes of what the principal may read; buffer is how many may wait. Close it when done.
+func (v *View) Subscribe(buffer int) *tree.Subscription {
+	return v.t.Subscribe(buffer, func(c fs.Change) bool {
+		return c.Op == fs.OpLost || v.may(context.Background(), fs.Read, c.Path) == nil
+	})
+}
+
+// actionOf returns what opening with these flags amounts to.
+func actionOf(flags fs.OpenFlags) fs.Action {
+	if flags&(fs.OpenWrite|fs.OpenAppend|fs.OpenTruncate) != 0 {
+		return fs.Write
+	}
+	return fs.Read
+}
