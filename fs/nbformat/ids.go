@@ -77,18 +77,28 @@ func fillIDs(cells []Cell, ids IDSource) int {
 		}
 	}
 	taken := func(id string) bool { return used[id] }
-	seen := map[string]bool{}
+	seen := map[any]bool{}
 	changed := 0
 	for _, cell := range cells {
-		v, present := cell["id"]
-		id, isString := v.(string)
-		if !present || isString && seen[id] {
-			id = ids(cell, taken)
-			cell["id"] = id
-			used[id] = true
+		id, present := cell["id"]
+		if !present || isScalar(id) && seen[id] {
+			given := ids(cell, taken)
+			cell["id"], id = given, given
+			used[given] = true
 			changed++
 		}
-		seen[id] = true
+		if isScalar(id) {
+			seen[id] = true
+		}
 	}
 	return changed
+}
+
+// isScalar reports whether v, which may be the identifier of an invalid notebook, can be compared.
+func isScalar(v any) bool {
+	switch v.(type) {
+	case []any, map[string]any:
+		return false
+	}
+	return true
 }

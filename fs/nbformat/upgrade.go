@@ -117,14 +117,29 @@ func upgradeFrom3(n *Notebook) *ValidationError {
 	return nil
 }
 
-// originally takes a version number out of the root; without one, or with a zero, it is what the notebook has now.
+// originally takes a version number out of the root; without one, or with an empty value, it is what the notebook has now.
 func originally(root map[string]any, key string, now int64) any {
 	v := root[key]
 	delete(root, key)
-	if i, ok := integer(v); v == nil || ok && i == 0 {
+	if isEmpty(v) {
 		return Int(now)
 	}
 	return v
+}
+
+// isEmpty reports whether v is null, false, zero, or without elements or characters.
+func isEmpty(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	case Number:
+		return v.Float64() == 0
+	}
+	return v == nil || v == false
 }
 
 // upgrade makes a cell of version 3 one of version 4.

@@ -264,7 +264,7 @@ func (e *encoder) string(s string) {
 	e.buf = append(e.buf, '"')
 	start := 0
 	for i := 0; i < len(s); {
-		if c := s[i]; c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+		if e.plain(s[i]) {
 			i++
 			continue
 		}
@@ -276,7 +276,12 @@ func (e *encoder) string(s string) {
 	e.buf = append(e.buf, '"')
 }
 
-// special writes the first character of s, which is not plain ASCII, and returns its length in s.
+// plain reports whether the byte stands for itself in a string.
+func (e *encoder) plain(c byte) bool {
+	return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && !(e.ascii && c == 0x7f)
+}
+
+// special writes the first character of s, which is not plain, and returns its length in s.
 func (e *encoder) special(s string) int {
 	r, size := utf8.DecodeRuneInString(s)
 	if half, ok := surrogateAt(s); ok {
