@@ -2,6 +2,7 @@ package nbformat
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -77,6 +78,7 @@ func (e *ValidationError) in(name string) *ValidationError {
 	if e == nil {
 		return nil
 	}
+	name = shorten(name)
 	if e.Path == "" || strings.HasPrefix(e.Path, "[") {
 		e.Path = name + e.Path
 	} else {
@@ -94,6 +96,26 @@ func (e *ValidationError) item(name string, i int) *ValidationError {
 		e.Cell = i
 	}
 	return e.at(i).in(name)
+}
+
+// shorten cuts text that would make a message unreadable.
+func shorten(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
+
+// quote returns text of a notebook for a message.
+func quote(s string) string { return strconv.Quote(shorten(s)) }
+
+// show returns a string in quotes and the type of any other value.
+func show(v any) string {
+	if s, ok := v.(string); ok {
+		return quote(s)
+	}
+	return kindOf(v)
 }
 
 // kindOf names the JSON type of v for an error message.

@@ -78,7 +78,7 @@ func joinField(m map[string]any, key string, join func([]string) string) {
 }
 
 // concatenate joins lines that kept their ends, as version 4 has them.
-func concatenate(lines []string) string { return strings.Join(lines, "") }
+func concatenate(lines []string) string { return joinHalves(strings.Join(lines, "")) }
 
 // joinKeptOrCut joins lines of version 3, whose writers kept the line ends or cut them.
 func joinKeptOrCut(lines []string) string {

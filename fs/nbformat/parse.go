@@ -318,3 +318,22 @@ func surrogateAt(s string) (r rune, ok bool) {
 	}
 	return 0xd000 | rune(s[1]&0x3f)<<6 | rune(s[2]&0x3f), true
 }
+
+// joinHalves makes one character of each two halves that belong together, as they can after lines were joined.
+func joinHalves(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		high, isHigh := surrogateAt(s[i:])
+		low, isLow := surrogateAt(s[min(i+3, len(s)):])
+		if pair := utf16.DecodeRune(high, low); isHigh && isLow && pair != utf8.RuneError {
+			b = utf8.AppendRune(b, pair)
+			i += 5
+			continue
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}

@@ -60,7 +60,7 @@ func closed(list ...field) rule {
 	}}.check
 }
 
-func unknownField(key string) *ValidationError { return invalid("unknown field %q", key) }
+func unknownField(key string) *ValidationError { return invalid("unknown field %s", quote(key)) }
 
 func (o fields) check(f format, v any) *ValidationError {
 	m, ok := v.(map[string]any)
@@ -122,7 +122,7 @@ func tagged(tag string, kinds map[string]rule, unknown rule) rule {
 		if f.future && unknown != nil {
 			return unknown(f, v)
 		}
-		return invalid("must be one of %s", strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")).in(tag)
+		return invalid("%s is not one of %s", show(kind), strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")).in(tag)
 	}
 }
 
@@ -257,8 +257,13 @@ func isTags(f format, v any) *ValidationError {
 			return err
 		}
 		tag := text(v)
-		if tag == "" || strings.Contains(tag, ",") || seen[tag] {
-			return invalid("must be a tag of its own, not empty and without a comma")
+		switch {
+		case tag == "":
+			return invalid("must not be empty")
+		case strings.Contains(tag, ","):
+			return invalid("must not contain a comma")
+		case seen[tag]:
+			return invalid("repeats the tag %s", quote(tag))
 		}
 		seen[tag] = true
 		return nil

@@ -38,7 +38,7 @@ func uniqueIDs(cells []Cell) *ValidationError {
 	for i, cell := range cells {
 		id, ok := cell["id"].(string)
 		if ok && seen[id] {
-			return invalid("%q is the id of an earlier cell too", id).in("id").item("cells", i)
+			return invalid("%s is the id of an earlier cell too", quote(id)).in("id").item("cells", i)
 		}
 		seen[id] = ok
 	}

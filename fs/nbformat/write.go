@@ -286,9 +286,6 @@ func (e *encoder) special(s string) int {
 	r, size := utf8.DecodeRuneInString(s)
 	if half, ok := surrogateAt(s); ok {
 		r, size = half, 3
-		if low, ok := surrogateAt(s[3:]); ok && utf16.DecodeRune(half, low) != utf8.RuneError {
-			r, size = utf16.DecodeRune(half, low), 6
-		}
 	}
 	switch {
 	case r < utf8.RuneSelf:
