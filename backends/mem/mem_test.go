@@ -12,3 +12,9 @@ func TestDrive(t *testing.T) {
 		Absent: map[drivetest.Feature]string{drivetest.HardLinks: "a node has one name"},
 	})
 }
+
+func TestFSX(t *testing.T) {
+	drivetest.FSX(t, func(t *testing.T) (drivetest.File, error) {
+		return drivetest.NewDriveFile(t.Context(), New(Options{}).Root(), "f")
+	}, drivetest.FSXOptions{})
+}
