@@ -10,7 +10,7 @@ SHELL := /bin/bash
 CACHE := $(CURDIR)/.cache
 BIN := bin/jupyter-drive
 RUN_VENV := $(CACHE)/run-venv
-TEST_VENV := $(CACHE)/test-venv
+TEST_VENV := $(CACHE)/venv
 LINTER := $(CACHE)/bin/golangci-lint
 NODE_MODULES := integration/node/node_modules
 LAB := jupyterapi/labapp/dist/lab.tar.zst
@@ -19,7 +19,7 @@ LAB := jupyterapi/labapp/dist/lab.tar.zst
 ARGS ?=
 
 # Tests find the pinned Python and its packages first.
-TESTRUN := PATH="$(TEST_VENV)/bin:$$PATH" go run ./integration/testrun
+TESTRUN := PATH="$(TEST_VENV)/bin:$$PATH" JUPYTER_DRIVE_TEST_PYTHON="$(TEST_VENV)/bin/python" go run ./integration/testrun
 
 .PHONY: help
 help: ## print what the targets do
