@@ -20,34 +20,34 @@ import (
 )
 
 // testOptions serves the application, extensions and configuration in testdata.
-func testOptions(t testing.TB) Options {
-	t.Helper()
+func testOptions(tb testing.TB) Options {
+	tb.Helper()
 	return Options{
 		Dir:              "testdata/lab",
-		LabextensionDirs: []string{filepath.Join(t.TempDir(), "absent"), "testdata/labextensions"},
+		LabextensionDirs: []string{filepath.Join(tb.TempDir(), "absent"), "testdata/labextensions"},
 		ConfigDirs:       []string{"testdata/config"},
-		StateDir:         t.TempDir(),
+		StateDir:         tb.TempDir(),
 		User:             func(r *http.Request) string { return r.Header.Get("Test-User") },
 	}
 }
 
-func newHandler(t testing.TB, opts Options) *Handler {
-	t.Helper()
+func newHandler(tb testing.TB, opts Options) *Handler {
+	tb.Helper()
 	h, err := New(opts)
 	if err != nil {
-		t.Fatalf("New: %v", err)
+		tb.Fatalf("New: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := h.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			tb.Errorf("Close: %v", err)
 		}
 	})
 	return h
 }
 
 // newArchiveHandler serves testdata/lab from an archive.
-func newArchiveHandler(t testing.TB) *Handler {
-	t.Helper()
+func newArchiveHandler(tb testing.TB) *Handler {
+	tb.Helper()
 	var files []archive.File
 	disk := os.DirFS("testdata")
 	for _, root := range []string{"lab", "labextensions"} {
@@ -59,25 +59,32 @@ func newArchiveHandler(t testing.TB) *Handler {
 			files = append(files, archive.File{Name: path, Data: data})
 			return err
 		}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	var buf bytes.Buffer
 	if err := archive.Write(&buf, "", files); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tree, err := archive.Open(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	h := newHandler(t, Options{StateDir: t.TempDir()})
+	h := newHandler(tb, Options{StateDir: tb.TempDir()})
 	h.app = folder{fsys: tree, dir: "lab"}
 	return h
 }
 
+// answer is a response that was read.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
 // do sends a request as the user ada. Headers are given as name, value.
-func do(t testing.TB, h http.Handler, method, target, body string, headers ...string) *http.Response {
-	t.Helper()
+func do(tb testing.TB, h http.Handler, method, target, body string, headers ...string) answer {
+	tb.Helper()
 	r := httptest.NewRequest(method, "/", strings.NewReader(body))
 	path, query, _ := strings.Cut(target, "?")
 	r.URL.Path, r.URL.RawQuery = path, query // as given: a client's spelling of a path is no concern of these tests
@@ -87,29 +94,19 @@ func do(t testing.TB, h http.Handler, method, target, body string, headers ...st
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func readAll(t testing.TB, resp *http.Response) string {
-	t.Helper()
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
+	return answer{Status: w.Code, Header: w.Header(), Body: w.Body.String()}
 }
 
 // getJSON decodes the body of a successful GET.
-func getJSON(t testing.TB, h http.Handler, target string, v any, headers ...string) {
-	t.Helper()
-	resp := do(t, h, "GET", target, "", headers...)
-	body := readAll(t, resp)
-	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
-		t.Fatalf("GET %s = %s %s %s, want 200 application/json", target, resp.Status, resp.Header.Get("Content-Type"), body)
+func getJSON(tb testing.TB, h http.Handler, target string, v any, headers ...string) {
+	tb.Helper()
+	resp := do(tb, h, "GET", target, "", headers...)
+	body := resp.Body
+	if resp.Status != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
+		tb.Fatalf("GET %s = %d %s %s, want 200 application/json", target, resp.Status, resp.Header.Get("Content-Type"), body)
 	}
 	if err := json.Unmarshal([]byte(body), v); err != nil {
-		t.Fatalf("GET %s: %v", target, err)
+		tb.Fatalf("GET %s: %v", target, err)
 	}
 }
 
@@ -157,19 +154,18 @@ func TestEveryRouteAnswers(t *testing.T) {
 			}
 			for _, method := range []string{"GET", "HEAD"} {
 				resp := do(t, h, method, path, "")
-				body := readAll(t, resp)
-				if resp.StatusCode != want || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
-					t.Errorf("%s %s = %d with nosniff %q, want %d", method, path, resp.StatusCode, resp.Header.Get("X-Content-Type-Options"), want)
+				body := resp.Body
+				if resp.Status != want || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+					t.Errorf("%s %s = %d with nosniff %q, want %d", method, path, resp.Status, resp.Header.Get("X-Content-Type-Options"), want)
 				}
 				if method == "GET" && body == "" {
 					t.Errorf("GET %s has no body", path)
 				}
 			}
 			resp := do(t, h, "PATCH", path, "")
-			if resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != strings.Join(route.Methods, ", ") {
-				t.Errorf("PATCH %s = %d, Allow %q, want 405, %q", path, resp.StatusCode, resp.Header.Get("Allow"), route.Methods)
+			if resp.Status != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != strings.Join(route.Methods, ", ") {
+				t.Errorf("PATCH %s = %d, Allow %q, want 405, %q", path, resp.Status, resp.Header.Get("Allow"), route.Methods)
 			}
-			readAll(t, resp)
 		})
 	}
 }
@@ -196,8 +192,8 @@ func TestUnknownPaths(t *testing.T) {
 			Message string
 			Reason  *string
 		}
-		if err := json.Unmarshal([]byte(readAll(t, resp)), &doc); resp.StatusCode != 404 || err != nil || doc.Message == "" || doc.Reason != nil {
-			t.Errorf("GET %q = %d %+v %v, want 404 with a JSON message", path, resp.StatusCode, doc, err)
+		if err := json.Unmarshal([]byte(resp.Body), &doc); resp.Status != 404 || err != nil || doc.Message == "" || doc.Reason != nil {
+			t.Errorf("GET %q = %d %+v %v, want 404 with a JSON message", path, resp.Status, doc, err)
 		}
 	}
 }
@@ -239,12 +235,12 @@ func TestNothingOutsideIsRead(t *testing.T) {
 			dir + "/secret.js", "../package.json", "package.json/", "", "/",
 		} {
 			resp := do(t, h, "GET", base+way, "")
-			body := readAll(t, resp)
+			body := resp.Body
 			if strings.Contains(body, secret) {
-				t.Errorf("GET %q = %d and reads the secret", base+way, resp.StatusCode)
+				t.Errorf("GET %q = %d and reads the secret", base+way, resp.Status)
 			}
-			if resp.StatusCode >= 500 {
-				t.Errorf("GET %q = %d, want it refused", base+way, resp.StatusCode)
+			if resp.Status >= 500 {
+				t.Errorf("GET %q = %d, want it refused", base+way, resp.Status)
 			}
 		}
 	}
@@ -275,7 +271,7 @@ func TestFilesComeInTheEncodingThatIsAccepted(t *testing.T) {
 				h = newHandler(t, testOptions(t))
 			}
 			resp := do(t, h, "GET", "/static/lab/main.0123456789abcdef.js?v=1", "", "Accept-Encoding", tt.accept)
-			body := readAll(t, resp)
+			body := resp.Body
 			if got := resp.Header.Get("Content-Encoding"); got != tt.want {
 				t.Fatalf("Content-Encoding = %q, want %q", got, tt.want)
 			}
@@ -290,12 +286,12 @@ func TestFilesComeInTheEncodingThatIsAccepted(t *testing.T) {
 				t.Errorf("Content-Type = %q, want JavaScript", header.Get("Content-Type"))
 			}
 			head := do(t, h, "HEAD", "/static/lab/main.0123456789abcdef.js", "", "Accept-Encoding", tt.accept)
-			if body := readAll(t, head); body != "" || head.Header.Get("Content-Length") != header.Get("Content-Length") {
+			if body := head.Body; body != "" || head.Header.Get("Content-Length") != header.Get("Content-Length") {
 				t.Errorf("HEAD = %d bytes, Content-Length %q, want 0, %q", len(body), head.Header.Get("Content-Length"), header.Get("Content-Length"))
 			}
 			again := do(t, h, "GET", "/static/lab/main.0123456789abcdef.js", "", "Accept-Encoding", tt.accept, "If-None-Match", `"x", `+header.Get("ETag"))
-			if body := readAll(t, again); again.StatusCode != http.StatusNotModified || body != "" {
-				t.Errorf("GET with the ETag = %d and %d bytes, want 304 and none", again.StatusCode, len(body))
+			if body := again.Body; again.Status != http.StatusNotModified || body != "" {
+				t.Errorf("GET with the ETag = %d and %d bytes, want 304 and none", again.Status, len(body))
 			}
 		})
 	}
@@ -340,9 +336,8 @@ func TestFileHeaders(t *testing.T) {
 		{"/static/logo/logo.png", "image/png", cacheAskFor},
 	} {
 		resp := do(t, h, "GET", tt.path, "")
-		readAll(t, resp)
-		if got := resp.Header; resp.StatusCode != 200 || got.Get("Content-Type") != tt.contentType || got.Get("Cache-Control") != tt.cache {
-			t.Errorf("GET %s = %d, %q, %q, want 200, %q, %q", tt.path, resp.StatusCode, got.Get("Content-Type"), got.Get("Cache-Control"), tt.contentType, tt.cache)
+		if got := resp.Header; resp.Status != 200 || got.Get("Content-Type") != tt.contentType || got.Get("Cache-Control") != tt.cache {
+			t.Errorf("GET %s = %d, %q, %q, want 200, %q, %q", tt.path, resp.Status, got.Get("Content-Type"), got.Get("Cache-Control"), tt.contentType, tt.cache)
 		}
 	}
 }
@@ -351,7 +346,7 @@ func TestThemesRewriteReferences(t *testing.T) {
 	opts := testOptions(t)
 	opts.BaseURL = "/a%40b/"
 	h := newHandler(t, opts)
-	got := readAll(t, do(t, h, "GET", "/lab/api/themes/@test/sky-extension/index.css", ""))
+	got := do(t, h, "GET", "/lab/api/themes/@test/sky-extension/index.css", "").Body
 	base := "/a%40b/lab/api/themes/@test"
 	want := `@import url('` + base + `/sky-extension/variables.css');
 a { background: url('` + base + `/sky-extension/img/sky.png?v=1#x'); }
@@ -364,7 +359,7 @@ f { filter: url('#glow'); }
 	if got != want {
 		t.Errorf("style sheet =\n%s\nwant\n%s", got, want)
 	}
-	got = readAll(t, do(t, h, "GET", "/lab/api/themes/@test/fine/index.css", ""))
+	got = do(t, h, "GET", "/lab/api/themes/@test/fine/index.css", "").Body
 	if want := "p { background: url('" + base + "/fine/p.png'); }\n"; got != want {
 		t.Errorf("an extension's style sheet = %q, want %q", got, want)
 	}
@@ -387,13 +382,13 @@ func TestLicenses(t *testing.T) {
 		"?format=markdown": "really.",
 		"?format=markdown&full_text=0&bundles=%40": "`1.3.0`",
 	} {
-		if got := readAll(t, do(t, h, "GET", "/lab/api/licenses"+query, "")); !strings.Contains(got, want) {
+		if got := do(t, h, "GET", "/lab/api/licenses"+query, "").Body; !strings.Contains(got, want) {
 			t.Errorf("licenses%s = %q, want it to contain %q", query, got, want)
 		}
 	}
 	for _, query := range []string{"?format=pdf", "?bundles=("} {
-		if resp := do(t, h, "GET", "/lab/api/licenses"+query, ""); resp.StatusCode != 400 {
-			t.Errorf("licenses%s = %d, want 400", query, resp.StatusCode)
+		if resp := do(t, h, "GET", "/lab/api/licenses"+query, ""); resp.Status != 400 {
+			t.Errorf("licenses%s = %d, want 400", query, resp.Status)
 		}
 	}
 	resp := do(t, h, "GET", "/lab/api/licenses?download=1&format=csv", "")
@@ -410,18 +405,18 @@ func TestTranslations(t *testing.T) {
 		"/lab/api/translations/default": `{"data":{},"message":""}`,
 		"/lab/api/translations/xx_YY":   `{"data":{},"message":"Language pack 'xx_YY' not installed!"}`,
 	} {
-		if got := readAll(t, do(t, h, "GET", path, "")); got != want {
+		if got := do(t, h, "GET", path, "").Body; got != want {
 			t.Errorf("GET %s = %s, want %s", path, got, want)
 		}
 	}
 }
 
 // embedded returns a handler of the archive in the binary, or skips the test.
-func embedded(t testing.TB) *Handler {
-	t.Helper()
-	h := newHandler(t, Options{StateDir: t.TempDir()})
+func embedded(tb testing.TB) *Handler {
+	tb.Helper()
+	h := newHandler(tb, Options{StateDir: tb.TempDir()})
 	if !h.Available() {
-		t.Skip("dist/lab.tar.zst is not there: `make ui` makes it")
+		tb.Skip("dist/lab.tar.zst is not there: `make ui` makes it")
 	}
 	return h
 }
@@ -444,8 +439,8 @@ func TestEmbeddedApplication(t *testing.T) {
 			return err
 		}
 		resp := do(t, h, "GET", strings.Replace(path, "lab/static/", "/static/lab/", 1), "")
-		if body := readAll(t, resp); resp.StatusCode != 200 || int64(len(body)) != info.Size() {
-			t.Errorf("GET %s = %d with %d bytes, want 200 with %d", path, resp.StatusCode, len(body), info.Size())
+		if body := resp.Body; resp.Status != 200 || int64(len(body)) != info.Size() {
+			t.Errorf("GET %s = %d with %d bytes, want 200 with %d", path, resp.Status, len(body), info.Size())
 		}
 		if got := resp.Header.Get("Content-Type"); got == "application/octet-stream" {
 			t.Errorf("GET %s has no content type", path)
@@ -486,6 +481,6 @@ func BenchmarkListSettings(b *testing.B) {
 	h := embedded(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		readAll(b, do(b, h, "GET", "/lab/api/settings", ""))
+		do(b, h, "GET", "/lab/api/settings", "")
 	}
 }

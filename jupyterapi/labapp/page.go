@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"html/template"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -127,9 +128,7 @@ func (h *Handler) pageConfig(r *http.Request) map[string]any {
 	merge(config, h.configDocument("page_config", "page_config.json5", "page_config.json"))
 	h.addExtensions(config)
 	if h.opts.PageConfig != nil {
-		for key, value := range h.opts.PageConfig(r) {
-			config[key] = value
-		}
+		maps.Copy(config, h.opts.PageConfig(r))
 	}
 	return config
 }

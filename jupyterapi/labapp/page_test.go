@@ -17,9 +17,9 @@ var configElement = regexp.MustCompile(`(?s)<script id="jupyter-config-data" typ
 func pageConfigOf(t *testing.T, h *Handler, path string) (map[string]any, string) {
 	t.Helper()
 	resp := do(t, h, "GET", path, "")
-	page := readAll(t, resp)
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/html; charset=utf-8" || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Fatalf("GET %s = %d %v, want a page", path, resp.StatusCode, resp.Header)
+	page := resp.Body
+	if resp.Status != 200 || resp.Header.Get("Content-Type") != "text/html; charset=utf-8" || resp.Header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("GET %s = %d %v, want a page", path, resp.Status, resp.Header)
 	}
 	m := configElement.FindStringSubmatch(page)
 	if m == nil {
@@ -129,8 +129,8 @@ func TestPageWithSlashRedirects(t *testing.T) {
 	opts := testOptions(t)
 	opts.BaseURL = "/a%40b/"
 	resp := do(t, newHandler(t, opts), "GET", "/lab/?reset=1", "")
-	if got := resp.Header.Get("Location"); resp.StatusCode != 302 || got != "/a%40b/lab?reset=1" {
-		t.Errorf("GET /lab/ = %d to %q, want 302 to /a%%40b/lab?reset=1", resp.StatusCode, got)
+	if got := resp.Header.Get("Location"); resp.Status != 302 || got != "/a%40b/lab?reset=1" {
+		t.Errorf("GET /lab/ = %d to %q, want 302 to /a%%40b/lab?reset=1", resp.Status, got)
 	}
 }
 
@@ -138,16 +138,16 @@ func TestPageWithoutAFrontEnd(t *testing.T) {
 	h := newHandler(t, Options{})
 	h.app = folder{}
 	resp := do(t, h, "GET", "/lab/tree/x", "")
-	page := readAll(t, resp)
-	if resp.StatusCode != 503 || !strings.Contains(page, "make ui") || !strings.Contains(page, "--lab-dir") {
-		t.Errorf("GET /lab = %d, want 503 and what to do:\n%s", resp.StatusCode, page)
+	page := resp.Body
+	if resp.Status != 503 || !strings.Contains(page, "make ui") || !strings.Contains(page, "--lab-dir") {
+		t.Errorf("GET /lab = %d, want 503 and what to do:\n%s", resp.Status, page)
 	}
 	if h.Available() || h.Version() != "" {
 		t.Errorf("Available, Version = %v, %q, want false, none", h.Available(), h.Version())
 	}
 	for path, want := range map[string]int{"/lab/api/settings": 200, "/lab/api/settings/a:b": 404, "/static/lab/main.js": 404, "/lab/api/themes/p/a.css": 404, "/favicon.ico": 200} {
-		if resp := do(t, h, "GET", path, ""); resp.StatusCode != want {
-			t.Errorf("GET %s = %d, want %d", path, resp.StatusCode, want)
+		if resp := do(t, h, "GET", path, ""); resp.Status != want {
+			t.Errorf("GET %s = %d, want %d", path, resp.Status, want)
 		}
 	}
 }
@@ -162,12 +162,12 @@ func FuzzPage(f *testing.F) {
 	h := newHandler(f, opts)
 	f.Fuzz(func(t *testing.T, path string) {
 		resp := do(t, h, "GET", "/lab/"+path, "")
-		page := readAll(t, resp)
-		if resp.StatusCode == 200 && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") && strings.Count(page, "<script") != 4 {
+		page := resp.Body
+		if resp.Status == 200 && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") && strings.Count(page, "<script") != 4 {
 			t.Errorf("the page at %q has %d script elements, want 4", path, strings.Count(page, "<script"))
 		}
-		if resp.StatusCode >= 500 {
-			t.Errorf("GET %q = %d", path, resp.StatusCode)
+		if resp.Status >= 500 {
+			t.Errorf("GET %q = %d", path, resp.Status)
 		}
 	})
 }

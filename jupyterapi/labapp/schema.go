@@ -95,8 +95,8 @@ func (h *Handler) schema(id pluginID) (schema, error) {
 		from = append(from, e)
 	}
 	overrides := h.overrides()
-	err := error(fs.ErrNotExist)
 	var s schema
+	err := fs.ErrNotExist
 	for _, f := range h.schemaFolders(from) {
 		if isMissing(err) {
 			s, err = readSchema(f.folder, id, overrides)
@@ -205,8 +205,7 @@ func (s schema) validate(settings map[string]any) error {
 		return fmt.Errorf("the plugin's schema is broken: %w", err)
 	}
 	err = compiled.Validate(settings)
-	var invalid *jsonschema.ValidationError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return errors.New(describe(invalid))
 	}
 	return err
@@ -239,11 +238,10 @@ func (noLoader) Load(url string) (any, error) {
 // compilePattern compiles a pattern of a schema. Patterns that only other dialects of regular expressions have match everything:
 // settings are better stored unchecked than not at all.
 func compilePattern(pattern string) (jsonschema.Regexp, error) {
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return anyText(pattern), nil
+	if re, err := regexp.Compile(pattern); err == nil {
+		return re, nil
 	}
-	return re, nil
+	return anyText(pattern), nil
 }
 
 // anyText is a pattern that is not understood.

@@ -118,11 +118,9 @@ func syncDir(dir string) error {
 // readBody returns the body of a request. It answers 413 or 400 and reports false when there is none to be had.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("The document is larger than %d bytes", maxDocument))
-	case err != nil:
+	} else if err != nil {
 		writeError(w, http.StatusBadRequest, "The request's body ended early")
 	}
 	return body, err == nil

@@ -22,20 +22,20 @@ var sample = []File{
 	{"long/" + strings.Repeat("n", 150) + ".txt", []byte("a name that needs a PAX header")},
 }
 
-func pack(t testing.TB, key string, files []File) []byte {
-	t.Helper()
+func pack(tb testing.TB, key string, files []File) []byte {
+	tb.Helper()
 	var buf bytes.Buffer
 	if err := Write(&buf, key, files); err != nil {
-		t.Fatalf("Write: %v", err)
+		tb.Fatalf("Write: %v", err)
 	}
 	return buf.Bytes()
 }
 
-func open(t testing.TB, data []byte) *FS {
-	t.Helper()
+func open(tb testing.TB, data []byte) *FS {
+	tb.Helper()
 	tree, err := Open(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		tb.Fatalf("Open: %v", err)
 	}
 	return tree
 }
@@ -96,7 +96,7 @@ func TestArchiveIsATarStream(t *testing.T) {
 	}
 	for r := tar.NewReader(dec); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -35,7 +36,7 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 	}
 	a := &FS{r: r}
 	if err := json.Unmarshal(doc, &a.index); err != nil {
-		return nil, fmt.Errorf("%w: index: %v", ErrFormat, err)
+		return nil, fmt.Errorf("%w: index: %w", ErrFormat, err)
 	}
 	for i, e := range a.index.Files {
 		if !e.valid(end) || i > 0 && a.index.Files[i-1].Name >= e.Name {
@@ -70,7 +71,7 @@ func readIndex(r io.ReaderAt, size int64) (doc []byte, end int64, err error) {
 	defer dec.Close()
 	doc, err = dec.DecodeAll(packed, nil)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: index: %v", ErrFormat, err)
+		return nil, 0, fmt.Errorf("%w: index: %w", ErrFormat, err)
 	}
 	return doc, end, nil
 }
@@ -209,9 +210,9 @@ func (f *file) Read(p []byte) (int, error) {
 	n, err := f.dec.Read(p)
 	f.read += int64(n)
 	switch {
-	case f.read > f.info.size, err == io.EOF && f.read < f.info.size:
+	case f.read > f.info.size, errors.Is(err, io.EOF) && f.read < f.info.size:
 		return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: ErrFormat}
-	case err != nil && err != io.EOF:
+	case err != nil && !errors.Is(err, io.EOF):
 		return n, &fs.PathError{Op: "read", Path: f.info.name, Err: err}
 	}
 	return n, err
