@@ -1,0 +1,341 @@
+package fusemount
+
+import (
+	"context"
+	"path"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// echoRate is how many events a second are shown to watchers, and echoQueue how many names may wait for theirs.
+const (
+	echoRate  = 100
+	echoQueue = 4096
+)
+
+// job is an event that watchers are to see.
+type job struct {
+	event         event
+	path, oldPath fs.Path
+	typ           fs.Type
+	parent, to    *gofuse.Inode // the directories of oldPath and path if renamed, else parent is that of path
+	inode         *gofuse.Inode // that the kernel knows node as; nil if it does not
+	node, old     fs.Node
+}
+
+// echo makes inotify events for changes made elsewhere: the kernel makes them only for system calls, so one marked thread does
+// harmless ones in the mount, whose requests the handlers recognise by the thread's id and answer without changing anything.
+type echo struct {
+	m       *Server
+	limiter *rate.Limiter
+	wake    chan struct{} // holds one token when there is something to do
+	done    chan struct{}
+	end     context.CancelFunc
+
+	tid atomic.Uint32 // of the thread; 0 = there is none
+	now atomic.Pointer[job]
+
+	mu     sync.Mutex // guards all below
+	queue  []*job
+	byName map[fs.Path]*job
+	closed bool
+}
+
+func newEcho(m *Server) *echo {
+	return &echo{
+		m: m, limiter: rate.NewLimiter(echoRate, echoRate), wake: make(chan struct{}, 1), done: make(chan struct{}),
+		byName: map[fs.Path]*job{},
+	}
+}
+
+// is reports whether tid is the marked thread.
+func (e *echo) is(tid uint32) bool { return tid != 0 && e.tid.Load() == tid }
+
+// calls reports whether a request comes from it.
+func (e *echo) calls(ctx context.Context) bool {
+	who, ok := fuse.FromContext(ctx)
+	return ok && e.is(who.Pid)
+}
+
+// add queues an event; one that waits for the same name is replaced if it says as much.
+func (e *echo) add(j *job) {
+	if j.event == nothing || j.typ == fs.Other || e.m.opts.NoEcho {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if before := e.byName[j.path]; before != nil && before.event == j.event && j.event != renamed {
+		*before = *j
+		return
+	}
+	if e.closed || len(e.queue) >= echoQueue {
+		return // watchers see later changes of the name
+	}
+	e.queue = append(e.queue, j)
+	e.byName[j.path] = j
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// start starts the thread.
+func (e *echo) start() {
+	ctx, end := context.WithCancel(context.Background())
+	e.end = end
+	go e.run(ctx)
+}
+
+func (e *echo) run(ctx context.Context) {
+	defer close(e.done)
+	runtime.LockOSThread() // and never unlocked: the marked thread ends with the goroutine
+	e.tid.Store(uint32(unix.Gettid()))
+	defer e.tid.Store(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		}
+		for j := e.take(); j != nil; j = e.take() {
+			if e.limiter.Wait(ctx) != nil {
+				return
+			}
+			e.now.Store(j)
+			e.do(j)
+			e.now.Store(nil)
+		}
+	}
+}
+
+func (e *echo) take() *job {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.queue) == 0 || e.closed {
+		return nil
+	}
+	j := e.queue[0]
+	e.queue = e.queue[1:]
+	if e.byName[j.path] == j {
+		delete(e.byName, j.path)
+	}
+	return j
+}
+
+// stop ends the thread. It returns when the thread has left the mount.
+func (e *echo) stop() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	if e.end != nil {
+		e.end()
+		<-e.done
+	}
+}
+
+// do makes the event. Errors mean that the name has changed again, for which another job comes.
+func (e *echo) do(j *job) {
+	dir, err := e.openDir(j.path.Dir())
+	if err != nil {
+		return
+	}
+	defer closeFd(dir)
+	name := j.path.Base()
+	switch j.event {
+	case created:
+		j.parent.NotifyEntry(name) // the name must look free
+		e.create(dir, name, j.typ)
+	case changed:
+		if j.typ != fs.File || e.modify(dir, name) != nil {
+			touch(dir, name)
+		}
+	case attributes:
+		touch(dir, name)
+	case removed:
+		flags := 0
+		if j.typ == fs.Directory {
+			flags = unix.AT_REMOVEDIR
+		}
+		_ = unix.Unlinkat(dir, name, flags) // see above
+	case renamed:
+		e.rename(dir, name, j)
+	}
+}
+
+// openDir opens a directory of the mount, and never anything outside of it.
+func (e *echo) openDir(p fs.Path) (int, error) {
+	top, err := unix.Open(e.m.mountpoint, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(top, &st); err != nil || st.Dev != e.m.device {
+		closeFd(top)
+		return -1, unix.ENOTCONN // something else is mounted there
+	}
+	if p == "" {
+		return top, nil
+	}
+	defer closeFd(top)
+	return openBeneath(top, string(p), unix.O_PATH|unix.O_DIRECTORY)
+}
+
+func openBeneath(dir int, p string, flags uint64) (int, error) {
+	return unix.Openat2(dir, p, &unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+}
+
+func closeFd(fd int) { _ = unix.Close(fd) } // nothing was written through it
+
+// create gives CREATE, and for a file CLOSE_WRITE.
+func (e *echo) create(dir int, name string, typ fs.Type) {
+	switch typ {
+	case fs.Directory:
+		_ = unix.Mkdirat(dir, name, 0o755) // see do
+	case fs.Symlink:
+		_ = unix.Symlinkat(".", dir, name) // see do
+	case fs.File:
+		fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
+		if err == nil {
+			closeFd(fd)
+		}
+	case fs.Other:
+	}
+}
+
+// modify gives OPEN, MODIFY and CLOSE_WRITE: truncating to its own size changes nothing, and is a change for the kernel.
+func (e *echo) modify(dir int, name string) error {
+	fd, err := openBeneath(dir, name, unix.O_WRONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	defer closeFd(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	return unix.Ftruncate(fd, st.Size)
+}
+
+// touch gives ATTRIB.
+func touch(dir int, name string) {
+	now := []unix.Timespec{{Nsec: unix.UTIME_NOW}, {Nsec: unix.UTIME_NOW}}
+	_ = unix.UtimesNanoAt(dir, name, now, unix.AT_SYMLINK_NOFOLLOW) // see do
+}
+
+// rename gives MOVED_FROM and MOVED_TO.
+func (e *echo) rename(dir int, name string, j *job) {
+	from, err := e.openDir(j.oldPath.Dir())
+	if err != nil {
+		return
+	}
+	defer closeFd(from)
+	j.parent.NotifyEntry(j.oldPath.Base())
+	j.to.NotifyEntry(name)                               // it must look free
+	_ = unix.Renameat(from, j.oldPath.Base(), dir, name) // see do
+}
+
+// The handlers of the marked thread's requests. They change nothing.
+
+// echoLookup shows the tree as it was before the event.
+func (n *node) echoLookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, unix.Errno) {
+	j := n.m.echo.now.Load()
+	if j == nil || n.dir == nil {
+		return nil, unix.ENOENT
+	}
+	in := n.EmbeddedInode()
+	switch {
+	case j.event == created && in == j.parent && name == j.path.Base(),
+		j.event == renamed && in == j.to && name == j.path.Base():
+		doNotCache(out)
+		return nil, unix.ENOENT
+	case j.event == removed && in == j.parent && name == j.path.Base():
+		return n.echoEntry(ctx, j.old, out)
+	case j.event == renamed && in == j.parent && name == path.Base(string(j.oldPath)):
+		return n.echoEntry(ctx, j.node, out)
+	}
+	f, err := n.dir.Lookup(context.WithoutCancel(ctx), name)
+	if err != nil {
+		doNotCache(out)
+		return nil, fs.Errno(err)
+	}
+	return n.echoEntry(ctx, f, out)
+}
+
+// echoEntry replies with f, not to be kept.
+func (n *node) echoEntry(ctx context.Context, f fs.Node, out *fuse.EntryOut) (*gofuse.Inode, unix.Errno) {
+	if f == nil {
+		return nil, unix.ENOENT
+	}
+	a, err := f.Attr(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, fs.Errno(err)
+	}
+	child := n.m.table.get(n.m, f, a.Mode)
+	fillEntry(out, a, 0)
+	return child.EmbeddedInode(), 0
+}
+
+func (n *node) echoGetattr(ctx context.Context, out *fuse.AttrOut) unix.Errno {
+	a, err := n.fs.Attr(context.WithoutCancel(ctx))
+	if err != nil {
+		return fs.Errno(err)
+	}
+	fillAttr(&out.Attr, a)
+	return 0
+}
+
+// echoMade answers the making of a name that is there already.
+func (n *node) echoMade(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, unix.Errno) {
+	j := n.m.echo.now.Load()
+	if j == nil || j.event != created || n.EmbeddedInode() != j.parent || name != j.path.Base() {
+		return nil, unix.EEXIST
+	}
+	return n.echoEntry(ctx, j.node, out)
+}
+
+func (n *node) echoCreate(ctx context.Context, name string, out *fuse.EntryOut) (*gofuse.Inode, gofuse.FileHandle, uint32, unix.Errno) {
+	in, errno := n.echoMade(ctx, name, out)
+	if errno != 0 {
+		return nil, nil, 0, errno
+	}
+	child, _ := in.Operations().(*node)
+	return in, &handle{n: child}, fuse.FOPEN_DIRECT_IO, 0
+}
+
+// echoRemove lets the kernel forget the removed node, and refuses if it has found another meanwhile.
+func (n *node) echoRemove(name string) unix.Errno {
+	j := n.m.echo.now.Load()
+	if j == nil || j.event != removed || !n.holds(name, j.old) {
+		return unix.ENOENT
+	}
+	return 0
+}
+
+func (n *node) echoRename(name string, to *node, newName string) unix.Errno {
+	j := n.m.echo.now.Load()
+	if j == nil || j.event != renamed || newName != j.path.Base() || !n.holds(name, j.node) || to.holds(newName, j.node) {
+		return unix.ENOENT
+	}
+	return 0
+}
+
+// holds reports whether the kernel knows f under that name.
+func (n *node) holds(name string, f fs.Node) bool {
+	in := n.GetChild(name)
+	if in == nil {
+		return false
+	}
+	child, ok := in.Operations().(*node)
+	return ok && child.fs == f
+}

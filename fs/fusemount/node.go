@@ -1,0 +1,220 @@
+package fusemount
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	gofuse "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/access"
+)
+
+// node is what the kernel knows of an [fs.Node]: one per node, as long as the kernel refers to it.
+type node struct {
+	gofuse.Inode
+	m   *Server
+	fs  fs.Node
+	dir fs.Dir // fs as a directory; nil for anything else
+
+	detached atomic.Bool // superseded, and the kernel has let go of the name
+	noticed  atomic.Bool // on its way to being detached
+
+	handedOut time.Time // guarded by table.mu: when a reply last named it
+
+	mu          sync.Mutex // guards all below
+	opens       int        // handles of the kernel
+	passthrough bool       // how it is open: one way for all handles until the last is closed
+	seen        fs.Version // what the kernel's pages are of
+}
+
+// table finds the node of an [fs.Node].
+type table struct {
+	mu    sync.Mutex // guards all below, and node.handedOut
+	nodes map[fs.Node]*node
+	gone  []forgotten // in the order of time
+}
+
+type forgotten struct {
+	n  *node
+	at time.Time
+}
+
+// keepForgotten is how long a node that the kernel has forgotten stays: a reply that names it may be on its way.
+const keepForgotten = 10 * time.Second
+
+// get returns the node for f, making it if the kernel does not know it. mode has its type.
+func (t *table) get(m *Server, f fs.Node, mode uint32) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if n := t.nodes[f]; n != nil {
+		n.handedOut = now
+		return n
+	}
+	n := &node{m: m, fs: f, handedOut: now}
+	n.dir, _ = fs.As[fs.Dir](f)
+	m.root.NewInode(context.Background(), n, gofuse.StableAttr{Mode: mode & syscall.S_IFMT, Ino: f.Ino()})
+	t.nodes[f] = n
+	return n
+}
+
+// known returns the node for f, or nil if the kernel does not know it.
+func (t *table) known(f fs.Node) *node {
+	if f == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.nodes[f]
+}
+
+// forget drops the nodes that the kernel forgot a while ago, and notes that it has forgotten n.
+func (t *table) forget(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.gone = append(t.gone, forgotten{n, now})
+	for len(t.gone) > 0 && now.Sub(t.gone[0].at) > keepForgotten {
+		old := t.gone[0].n
+		t.gone = t.gone[1:]
+		//nolint:staticcheck // Forgotten says whether the kernel came back, which NodeOnForgetter cannot
+		if old.Forgotten() && now.Sub(old.handedOut) > keepForgotten && t.nodes[old.fs] == old {
+			delete(t.nodes, old.fs)
+		}
+	}
+}
+
+// OnForget is called when the kernel has dropped the node.
+func (n *node) OnForget() {
+	if n != n.m.root {
+		n.m.table.forget(n)
+	}
+}
+
+// call is a request: who makes it, and through which view.
+type call struct {
+	ctx   context.Context
+	m     *Server
+	who   Caller
+	view  *access.View
+	nodes *access.Nodes
+}
+
+// enter begins a request.
+func (n *node) enter(ctx context.Context) (*call, syscall.Errno) {
+	c := &call{m: n.m, ctx: context.WithoutCancel(ctx)}
+	if who, ok := fuse.FromContext(ctx); ok {
+		c.who = Caller{UID: who.Uid, GID: who.Gid, TID: who.Pid}
+	}
+	if n.m.echo.is(c.who.TID) {
+		return nil, syscall.EPERM // the operations that it needs know it before they come here
+	}
+	c.who.PID = n.m.processes.of(c.who.TID)
+	v, err := n.m.opts.View(c.who)
+	if err != nil {
+		return nil, n.m.errno("view", err)
+	}
+	c.view, c.nodes = v, v.Nodes()
+	c.ctx = fs.WithCause(c.ctx, fs.Cause{Actor: v.Principal().ID, Origin: fs.OriginMount, PID: int(c.who.PID)})
+	return c, 0
+}
+
+// owner returns to whom a new file belongs.
+func (c *call) owner() fs.Owner { return fs.Owner{UID: c.who.UID, GID: c.who.GID, Set: true} }
+
+// errno returns the system error for err, and logs a fault of ours.
+func (m *Server) errno(op string, err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	if fs.KindOf(err) == fs.Internal {
+		m.log.Error("a request failed", "op", op, "err", err)
+	}
+	return fs.Errno(err)
+}
+
+// errno is [Server.errno] for a node's operations.
+func (n *node) errno(op string, err error) syscall.Errno { return n.m.errno(op, err) }
+
+// cacheFor returns how long the kernel may keep what it is told of f.
+func (c *call) cacheFor(f fs.Node) time.Duration {
+	if c.nodes.Live(f) {
+		return 0
+	}
+	return c.m.opts.CacheFor
+}
+
+// maxLookups is how often a name that is replaced meanwhile is looked up again.
+const maxLookups = 16
+
+// reply fills out with what find returns, a child of n. It is called again if the child was superseded before the kernel could
+// be told: after that moment no reply may name it.
+func (n *node) reply(c *call, out *fuse.EntryOut, find func() (fs.Node, error)) (*gofuse.Inode, syscall.Errno) {
+	for try := 1; ; try++ {
+		f, err := find()
+		if err != nil {
+			return nil, n.errno("lookup", err)
+		}
+		a, err := c.nodes.Attr(c.ctx, f)
+		if err != nil {
+			if fs.KindOf(err) == fs.NotExist && try < maxLookups {
+				continue
+			}
+			return nil, n.errno("lookup", err)
+		}
+		child := n.m.table.get(n.m, f, a.Mode)
+		if f.Superseded() && try < maxLookups {
+			continue
+		}
+		fillEntry(out, a, c.cacheFor(f))
+		return child.EmbeddedInode(), 0
+	}
+}
+
+// replyMade is reply for a node that the request has made.
+func (n *node) replyMade(c *call, out *fuse.EntryOut, f fs.Node, err error) (*gofuse.Inode, syscall.Errno) {
+	if err != nil {
+		return nil, n.errno("create", err)
+	}
+	a, err := f.Attr(c.ctx) // may do so: it has just made the node
+	if err != nil {
+		return nil, n.errno("create", err)
+	}
+	keep := c.cacheFor(f)
+	child := n.m.table.get(n.m, f, a.Mode)
+	if f.Superseded() {
+		keep = 0
+	}
+	fillEntry(out, a, keep)
+	return child.EmbeddedInode(), 0
+}
+
+func fillEntry(out *fuse.EntryOut, a fs.Attr, keep time.Duration) {
+	fillAttr(&out.Attr, a)
+	out.SetEntryTimeout(keep)
+	out.SetAttrTimeout(keep)
+}
+
+func fillAttr(out *fuse.Attr, a fs.Attr) {
+	out.Ino = a.Ino
+	out.Mode = a.Mode
+	out.Nlink = a.Nlink
+	out.Owner = fuse.Owner{Uid: a.UID, Gid: a.GID}
+	out.Rdev = a.Rdev
+	out.Size = uint64(a.Size)
+	out.Blocks = uint64(a.Blocks)
+	out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
+}
+
+// directory returns the node as a directory.
+func (n *node) directory() (fs.Dir, syscall.Errno) {
+	if n.dir == nil {
+		return nil, syscall.ENOTDIR
+	}
+	return n.dir, 0
+}
