@@ -24,6 +24,7 @@ func largeNotebook() []byte {
 }
 
 func benchmark(b *testing.B, run func(data []byte, n *Notebook) error) {
+	b.Helper()
 	data := largeNotebook()
 	n := mustParse(b, string(data))
 	b.SetBytes(int64(len(data)))

@@ -71,6 +71,16 @@ func (n *Notebook) SetCells(cells []Cell) {
 // Clone returns a deep copy.
 func (n *Notebook) Clone() *Notebook { return &Notebook{root: clone(n.root).(map[string]any)} }
 
+// NewCell returns a cell of type "code", "markdown" or "raw" with the fields that version 4.5 requires.
+func NewCell(cellType, id, source string) Cell {
+	cell := Cell{"cell_type": cellType, "id": id, "metadata": map[string]any{}, "source": source}
+	if cellType == "code" {
+		cell["execution_count"] = nil
+		cell["outputs"] = []any{}
+	}
+	return cell
+}
+
 // ID returns the identifier of the cell, "" if it has none.
 func (c Cell) ID() string { return text(c["id"]) }
 

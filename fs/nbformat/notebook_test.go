@@ -4,32 +4,33 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 )
 
-func mustParse(t testing.TB, file string) *Notebook {
-	t.Helper()
+func mustParse(tb testing.TB, file string) *Notebook {
+	tb.Helper()
 	n, err := Parse([]byte(file))
 	if err != nil {
-		t.Fatalf("Parse(%.200s) = %v", file, err)
+		tb.Fatalf("Parse(%.200s) = %v", file, err)
 	}
 	return n
 }
 
-func mustMarshal(t testing.TB, n *Notebook) string {
-	t.Helper()
+func mustMarshal(tb testing.TB, n *Notebook) string {
+	tb.Helper()
 	data, err := n.Marshal()
 	if err != nil {
-		t.Fatalf("Marshal() = %v", err)
+		tb.Fatalf("Marshal() = %v", err)
 	}
 	return string(data)
 }
 
-func mustJSON(t testing.TB, n *Notebook) string {
-	t.Helper()
+func mustJSON(tb testing.TB, n *Notebook) string {
+	tb.Helper()
 	data, err := n.MarshalJSON()
 	if err != nil {
-		t.Fatalf("MarshalJSON() = %v", err)
+		tb.Fatalf("MarshalJSON() = %v", err)
 	}
 	return string(data)
 }
@@ -66,6 +67,37 @@ func TestCells(t *testing.T) {
 	if n.Metadata()["title"] != "T" {
 		t.Errorf("Metadata() = %v", n.Metadata())
 	}
+}
+
+func TestNewCell(t *testing.T) {
+	n := New()
+	n.SetCells([]Cell{NewCell("code", "a", "x"), NewCell("markdown", "b", "y"), NewCell("raw", "c", "z")})
+	if err := n.Validate(); err != nil {
+		t.Errorf("Validate() = %v, want nil", err)
+	}
+	if c := n.Cells()[0]; c.Type() != "code" || c.ID() != "a" || c.Source() != "x" {
+		t.Errorf("NewCell(code, a, x) = %v", c)
+	}
+}
+
+// TestConcurrentReaders is for the race detector.
+func TestConcurrentReaders(t *testing.T) {
+	n := mustParse(t, withOutput(`{"output_type": "stream", "name": "stdout", "text": ["a\n", "b"]}`))
+	n.MarkTrusted(true)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			if _, err := n.Marshal(); err != nil {
+				t.Error(err)
+			}
+			if err := n.Validate(); err != nil {
+				t.Error(err)
+			}
+			n.Digest(nil)
+			n.Clone().StripTrust()
+		})
+	}
+	readers.Wait()
 }
 
 func TestSetCellsKeepsUnknownFields(t *testing.T) {

@@ -53,6 +53,21 @@ func TestParseSyntaxErrors(t *testing.T) {
 	}
 }
 
+func TestErrorMessages(t *testing.T) {
+	for _, tt := range []struct {
+		file   string
+		limits Limits
+		want   string
+	}{
+		{"{\n<<<<<<< HEAD", Limits{}, "notebook is not JSON: line 2, column 1: expected a property name in double quotes"},
+		{"{}", Limits{Bytes: 1}, "notebook has more than 1 bytes"},
+	} {
+		if _, err := ParseWithin([]byte(tt.file), tt.limits); errorText(err) != tt.want {
+			t.Errorf("ParseWithin(%q) = %v, want %s", tt.file, err, tt.want)
+		}
+	}
+}
+
 func TestParseOtherErrors(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"array", "[]", "notebook validation failed: must be an object, not an array"},
