@@ -87,6 +87,20 @@ func TestIDSourcesAvoidTakenIDs(t *testing.T) {
 	}
 }
 
+func TestGivenIDsAreTaken(t *testing.T) {
+	n := mustParse(t, notebookOf(5, "", rawCell, strings.Replace(markdownCell, `"m"`, `"x1"`, 1), rawCell))
+	n.RepairIDs(func(_ Cell, taken func(string) bool) string {
+		for i := 0; ; i++ {
+			if id := fmt.Sprintf("x%d", i); !taken(id) {
+				return id
+			}
+		}
+	})
+	if got, want := idsOf(n), "x0 x1 x2"; got != want {
+		t.Errorf("RepairIDs() made %q, want %q", got, want)
+	}
+}
+
 func TestRepairedNotebooksAreValid(t *testing.T) {
 	var cells []string
 	for i := range 200 {

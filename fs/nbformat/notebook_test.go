@@ -143,6 +143,55 @@ func TestMarshalRefusesOldVersions(t *testing.T) {
 	}
 }
 
+func TestMarshalVersion3(t *testing.T) {
+	n := mustParse(t, `{"nbformat": 3, "nbformat_minor": 0, "orig_nbformat": 2, "metadata": {"name": "é\u007f"}, "worksheets": [{"cells": [
+		{"cell_type": "heading", "level": 1, "source": "😀", "metadata": {"trusted": true}, "trusted": true},
+		{"cell_type": "code", "language": "python", "input": ["a\n", "b"], "outputs": [{"output_type": "stream", "stream": "stdout", "text": "x\ny"}]}]}]}`)
+	want := `{
+ "metadata": {
+  "name": "\u00e9\u007f"
+ },
+ "nbformat": 3,
+ "nbformat_minor": 0,
+ "worksheets": [
+  {
+   "cells": [
+    {
+     "cell_type": "heading",
+     "level": 1,
+     "metadata": {},
+     "source": [
+      "\ud83d\ude00"
+     ]
+    },
+    {
+     "cell_type": "code",
+     "input": [
+      "a\n",
+      "b"
+     ],
+     "language": "python",
+     "outputs": [
+      {
+       "output_type": "stream",
+       "stream": "stdout",
+       "text": [
+        "x\n",
+        "y"
+       ]
+      }
+     ]
+    }
+   ]
+  }
+ ]
+}
+`
+	if got := mustMarshal(t, n); got != want {
+		t.Errorf("Marshal() = %s, want %s", got, want)
+	}
+}
+
 func TestCloneIsDeep(t *testing.T) {
 	n := mustParse(t, notebookOf(5, `"a": [{"b": 1}]`, codeCell))
 	before := mustMarshal(t, n)

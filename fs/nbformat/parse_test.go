@@ -28,6 +28,7 @@ func TestParseSyntaxErrors(t *testing.T) {
 		{"unknown escape", `["\x"]`, 1, 4, "invalid escape in a string"},
 		{"short code", `["\u12"]`, 1, 4, `invalid \u escape in a string`},
 		{"code that is not hexadecimal", `["\u12g4"]`, 1, 4, `invalid \u escape in a string`},
+		{"code with a control character", "[\"\\u12\x113\"]", 1, 4, `invalid \u escape in a string`},
 		{"leading zero", "[01]", 1, 3, "expected ',' or ']'"},
 		{"bare point", "[1.]", 1, 3, "expected ',' or ']'"},
 		{"bare exponent", "[1e+]", 1, 3, "expected ',' or ']'"},

@@ -23,7 +23,6 @@ type FileStore struct {
 
 	mu     sync.Mutex // guards all below
 	file   *os.File   // open for appending; nil after Close
-	lines  int        // lines in the file, of which some repeat or belong to removed digests
 	recent *list.List // digests, the most recently used at the front
 	known  map[string]*list.Element
 }
@@ -92,13 +91,12 @@ func (s *FileStore) Add(digest string) error {
 	}
 	_, known := s.known[digest]
 	s.use(digest)
-	if s.cull() || s.lines >= 2*s.limit {
+	if s.cull() {
 		return s.rewrite()
 	}
 	if known {
 		return nil
 	}
-	s.lines++
 	_, err := s.file.WriteString(digest + "\n")
 	return errors.Join(err, s.file.Sync())
 }
@@ -178,7 +176,7 @@ func (s *FileStore) rewrite() error {
 	if s.file != nil {
 		err = s.file.Close()
 	}
-	s.file, s.lines = file, s.recent.Len()
+	s.file = file
 	return err
 }
 

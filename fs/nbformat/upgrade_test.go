@@ -91,6 +91,11 @@ func TestUpgradeNotebooks(t *testing.T) {
 			`{"cells":[{"cell_type":"raw","id":"id-0","metadata":{},"source":"a"},{"cell_type":"raw","id":"id-1","metadata":{},"source":"b"}],"metadata":{"orig_nbformat":2,"orig_nbformat_minor":0,"x":1},"nbformat":4,"nbformat_minor":5}`,
 		},
 		{
+			"versions it came from are empty",
+			`{"nbformat": 3, "nbformat_minor": 0, "orig_nbformat": 0, "orig_nbformat_minor": [], "metadata": {}, "worksheets": []}`,
+			`{"cells":[],"metadata":{"orig_nbformat":3,"orig_nbformat_minor":0},"nbformat":4,"nbformat_minor":5}`,
+		},
+		{
 			"version 2",
 			`{"nbformat": 2, "metadata": {}, "worksheets": [{"cells": [{"cell_type": "markdown", "source": ["a", "b"]}]}]}`,
 			`{"cells":[{"cell_type":"markdown","id":"id-0","metadata":{},"source":"a\nb"}],"metadata":{"orig_nbformat":2,"orig_nbformat_minor":0},"nbformat":4,"nbformat_minor":5}`,
