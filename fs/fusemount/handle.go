@@ -21,6 +21,7 @@ type handle struct {
 	view        *access.View
 	cause       fs.Cause // of who opened it
 	writes      bool
+	borrowed    bool // h is of the node that has n's name now
 	passthrough bool
 	fd          int // what the kernel may read and write by itself; -1 = nothing
 
@@ -74,7 +75,7 @@ func (f *handle) Flush(ctx context.Context) syscall.Errno {
 	}
 	ctx = f.context(ctx)
 	errno := f.n.errno("flush", f.h.Flush(ctx))
-	if f.writes {
+	if f.writes && !f.borrowed {
 		f.n.sawVersion(ctx, f.h) // the kernel has written to its pages too
 	}
 	return errno

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ type setup struct {
 	root   string              // the drive that is the root; "-" = none
 	policy access.Policy       // of the mount; nil = everyone
 	live   fs.Live
+	deaf   bool // the mount is not told of changes
 	opts   Options
 }
 
@@ -88,7 +90,9 @@ func mount(t *testing.T, s setup) *fixture {
 	}
 	seen := access.New(tr, s.policy, owner, fs.OriginMount)
 	s.opts.View = func(Caller) (*access.View, error) { return seen, nil }
-	s.opts.Observe = tr.Observe
+	if !s.deaf {
+		s.opts.Observe = tr.Observe
+	}
 	s.opts.Logger = log
 	if s.opts.Mountpoint == "" {
 		s.opts.Mountpoint = filepath.Join(t.TempDir(), "mnt")
@@ -120,6 +124,8 @@ func (f *fixture) replace(t testing.TB, name, text string) {
 
 func (f *fixture) path(name string) string { return filepath.Join(f.dir, name) }
 
+func itoa(n int) string { return strconv.Itoa(n) }
+
 func readFile(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -138,7 +144,7 @@ func writeFile(t testing.TB, name, text string) {
 
 // testLog fails the test for each error that is logged: a fault of ours.
 type testLog struct {
-	t    *testing.T
+	t *testing.T
 	slog.Handler
 }
 

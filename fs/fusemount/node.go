@@ -103,6 +103,7 @@ type call struct {
 	who   Caller
 	view  *access.View
 	nodes *access.Nodes
+	again bool // the thread was answered ESTALE before, and must not be twice
 }
 
 // enter begins a request.

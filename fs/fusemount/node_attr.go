@@ -67,11 +67,12 @@ func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
 		return a, n.errno("getattr", err)
 	}
 	c.nodes.Settle(c.ctx, n.fs)
-	if n.stale(c) {
-		return fs.Attr{}, syscall.ESTALE
-	}
-	a, err := c.nodes.Attr(c.ctx, n.fs)
-	return a, n.errno("getattr", err)
+	var a fs.Attr
+	errno := n.byPath(c, "getattr", func(f fs.Node) (err error) {
+		a, err = c.nodes.Attr(c.ctx, f)
+		return err
+	})
+	return a, errno
 }
 
 // Setattr changes attributes.
@@ -96,11 +97,12 @@ func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, 
 		a, err := h.h.SetAttr(c.ctx, set)
 		return a, n.errno("setattr", err)
 	}
-	if n.stale(c) {
-		return fs.Attr{}, syscall.ESTALE
-	}
-	a, err := c.nodes.SetAttr(c.ctx, n.fs, set)
-	return a, n.errno("setattr", err)
+	var a fs.Attr
+	errno := n.byPath(c, "setattr", func(f fs.Node) (err error) {
+		a, err = c.nodes.SetAttr(c.ctx, f, set)
+		return err
+	})
+	return a, errno
 }
 
 func setAttrOf(in *fuse.SetAttrIn) fs.SetAttr {
@@ -182,12 +184,13 @@ func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	if n.stale(c) {
-		return syscall.ESTALE
-	}
-	s, err := c.nodes.Statfs(c.ctx, n.fs)
-	if err != nil {
-		return n.errno("statfs", err)
+	var s fs.Statfs
+	errno = n.byPath(c, "statfs", func(f fs.Node) (err error) {
+		s, err = c.nodes.Statfs(c.ctx, f)
+		return err
+	})
+	if errno != 0 {
+		return errno
 	}
 	if s.BlockSize == 0 {
 		s.BlockSize = blockSize

@@ -98,14 +98,18 @@ func (n *node) Link(ctx context.Context, target gofuse.InodeEmbedder, name strin
 		return nil, errno
 	}
 	t, ok := target.(*node)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, syscall.EXDEV
-	case t.stale(c):
-		return nil, syscall.ESTALE
 	}
-	f, err := c.nodes.Link(c.ctx, t.fs, dir, name)
-	return n.replyMade(c, out, f, err)
+	var made fs.Node
+	errno = t.byPath(c, "link", func(f fs.Node) (err error) {
+		made, err = c.nodes.Link(c.ctx, f, dir, name)
+		return err
+	})
+	if errno != 0 {
+		return nil, errno
+	}
+	return n.replyMade(c, out, made, nil)
 }
 
 // Unlink removes what is not a directory.
@@ -157,7 +161,11 @@ func (n *node) Rename(ctx context.Context, name string, to gofuse.InodeEmbedder,
 	if n.childStale(c, name) || how == fs.RenameExchange && dst.childStale(c, newName) {
 		return syscall.ESTALE
 	}
-	return n.errno("rename", c.nodes.Rename(c.ctx, n.dir, name, dst.dir, newName, how))
+	err := c.nodes.Rename(c.ctx, n.dir, name, dst.dir, newName, how)
+	if err == nil {
+		n.m.refusals.clear(c.who.TID)
+	}
+	return n.errno("rename", err)
 }
 
 // childStale is stale for the child of that name, if the kernel knows one.

@@ -23,15 +23,27 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	if !how.Has(fs.OpenTruncate) {
 		c.nodes.Settle(c.ctx, n.fs)
 	}
-	if n.stale(c) {
-		return nil, 0, syscall.ESTALE
+	var h fs.Handle
+	of := n.fs
+	errno = n.byPath(c, "open", func(f fs.Node) (err error) {
+		h, err = c.nodes.Open(c.ctx, f, how)
+		of = f
+		return err
+	})
+	switch {
+	case errno != 0:
+		return nil, 0, errno
+	case of != n.fs:
+		return n.borrowed(c, h, how), fuse.FOPEN_DIRECT_IO, 0
 	}
-	h, err := c.nodes.Open(c.ctx, n.fs, how)
-	if err != nil {
-		return nil, 0, n.errno("open", err)
-	}
-	f := n.opened(c, h, how)
-	return f, n.keepCache(c, h), 0
+	return n.opened(c, h, how), n.keepCache(c, h), 0
+}
+
+// borrowed is the handle of another node than the kernel has asked for. The kernel must keep no pages of it.
+func (n *node) borrowed(c *call, h fs.Handle, flags fs.OpenFlags) *handle {
+	f := &handle{n: n, h: h, view: c.view, cause: fs.CauseOf(c.ctx), writes: flags.Has(fs.OpenWrite), borrowed: true, fd: -1}
+	n.m.handles.add(f)
+	return f
 }
 
 // Create makes and opens a file.
@@ -61,6 +73,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if errno != 0 {
 		return nil, nil, 0, n.abandon(c, h, errno)
 	}
+	n.m.refusals.clear(c.who.TID)
 	child, _ := in.Operations().(*node)
 	return in, child.opened(c, h, o.Flags), child.keepCache(c, h), 0
 }
@@ -116,10 +129,13 @@ func (n *node) opened(c *call, h fs.Handle, flags fs.OpenFlags) *handle {
 
 // closed is the reverse of opened.
 func (n *node) closed(f *handle) {
-	n.mu.Lock()
-	n.opens--
-	n.mu.Unlock()
 	n.m.handles.remove(f)
+	if f.borrowed {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.opens--
 }
 
 // keepCache returns FOPEN_KEEP_CACHE if the pages that the kernel may have are of the present version. They are not only where

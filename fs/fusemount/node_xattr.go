@@ -5,39 +5,41 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// reach begins a request that reached the node by a path and does not open it.
-func (n *node) reach(ctx context.Context) (*call, syscall.Errno) {
+// reach does what a call asks for that reached the node by a path and does not open it.
+func (n *node) reach(ctx context.Context, op string, do func(*call, fs.Node) error) syscall.Errno {
 	c, errno := n.enter(ctx)
-	if errno == 0 && n.stale(c) {
-		errno = syscall.ESTALE
+	if errno != 0 {
+		return errno
 	}
-	return c, errno
+	return n.byPath(c, op, func(f fs.Node) error { return do(c, f) })
 }
 
 // Getxattr returns an extended attribute; with too small a dest its size and ERANGE.
 func (n *node) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
-	c, errno := n.reach(ctx)
+	var v []byte
+	errno := n.reach(ctx, "getxattr", func(c *call, f fs.Node) (err error) {
+		v, err = c.nodes.Xattr(c.ctx, f, attr)
+		return err
+	})
 	if errno != 0 {
 		return 0, errno
-	}
-	v, err := c.nodes.Xattr(c.ctx, n.fs, attr)
-	if err != nil {
-		return 0, n.errno("getxattr", err)
 	}
 	return fit(dest, v)
 }
 
 // Listxattr returns the names, each ended by NUL.
 func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
-	c, errno := n.reach(ctx)
+	var names []string
+	errno := n.reach(ctx, "listxattr", func(c *call, f fs.Node) (err error) {
+		names, err = c.nodes.Xattrs(c.ctx, f)
+		return err
+	})
 	if errno != 0 {
 		return 0, errno
-	}
-	names, err := c.nodes.Xattrs(c.ctx, n.fs)
-	if err != nil {
-		return 0, n.errno("listxattr", err)
 	}
 	var list []byte
 	for _, name := range names {
@@ -55,19 +57,15 @@ func fit(dest, v []byte) (uint32, syscall.Errno) {
 
 // Setxattr sets an extended attribute.
 func (n *node) Setxattr(ctx context.Context, attr string, data []byte, flags uint32) syscall.Errno {
-	c, errno := n.reach(ctx)
-	if errno != 0 {
-		return errno
-	}
 	create, replace := flags&unix.XATTR_CREATE != 0, flags&unix.XATTR_REPLACE != 0
-	return n.errno("setxattr", c.nodes.SetXattr(c.ctx, n.fs, attr, data, create, replace))
+	return n.reach(ctx, "setxattr", func(c *call, f fs.Node) error {
+		return c.nodes.SetXattr(c.ctx, f, attr, data, create, replace)
+	})
 }
 
 // Removexattr removes one.
 func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
-	c, errno := n.reach(ctx)
-	if errno != 0 {
-		return errno
-	}
-	return n.errno("removexattr", c.nodes.RemoveXattr(c.ctx, n.fs, attr))
+	return n.reach(ctx, "removexattr", func(c *call, f fs.Node) error {
+		return c.nodes.RemoveXattr(c.ctx, f, attr)
+	})
 }

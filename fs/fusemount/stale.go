@@ -4,7 +4,10 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // rememberRefusal is how long a thread that was answered ESTALE is expected to come back.
@@ -67,20 +70,64 @@ func (r *refusals) clear(tid uint32) {
 // stale reports whether an operation that reached the node by a path, without a handle, is to be answered ESTALE.
 func (n *node) stale(c *call) bool {
 	if !n.fs.Superseded() || n.detached.Load() {
-		if n.dir == nil {
-			n.m.refusals.clear(c.who.TID)
-		}
 		return false
 	}
 	if n.linked(c.ctx) {
 		return false // its other names would fail for good
 	}
 	n.m.notifier.detach(n)
-	return n.m.refusals.refuse(c.who.TID)
+	return c.refuse()
+}
+
+// refuse reports whether the request may be answered ESTALE.
+func (c *call) refuse() bool {
+	if !c.again {
+		c.again = !c.m.refusals.refuse(c.who.TID)
+	}
+	return !c.again
 }
 
 // linked reports whether a node has a name left.
 func (n *node) linked(ctx context.Context) bool {
 	a, err := n.fs.Attr(ctx)
 	return err == nil && a.Nlink > 0
+}
+
+// byPath does what a call by path asks for. When the thread was refused before, a superseded node serves it; what the drive
+// cannot reach any more is then done to the node that has the name now, which is what the caller named.
+func (n *node) byPath(c *call, op string, do func(fs.Node) error) syscall.Errno {
+	if n.stale(c) {
+		return syscall.ESTALE
+	}
+	err := do(n.fs)
+	if err != nil && fs.KindOf(err) == fs.Stale {
+		if c.refuse() {
+			return syscall.ESTALE
+		}
+		if now := n.current(c); now != nil {
+			err = do(now)
+		}
+	}
+	if err == nil && n.dir == nil {
+		n.m.refusals.clear(c.who.TID)
+	}
+	return n.errno(op, err)
+}
+
+// current returns the node that has the name that n had, nil if none has.
+func (n *node) current(c *call) fs.Node {
+	p, _ := c.nodes.Path(n.fs)
+	in := n.m.notifier.find(p.Dir())
+	if in == nil {
+		return nil
+	}
+	dir, ok := in.Operations().(*node)
+	if !ok || dir.dir == nil {
+		return nil
+	}
+	now, err := c.nodes.Lookup(c.ctx, dir.dir, p.Base())
+	if err != nil || now == n.fs {
+		return nil // what the old node has said holds
+	}
+	return now
 }

@@ -1,0 +1,32 @@
+package fusemount
+
+import (
+	"os"
+	"testing"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// kinds are the drives that the tests run on.
+var kinds = []struct {
+	name string
+	make func(t *testing.T) fs.Drive
+}{
+	{"mem", func(*testing.T) fs.Drive { return mem.New(mem.Options{}) }},
+}
+
+// each runs a test on every kind of drive.
+func each(t *testing.T, run func(t *testing.T, kind string, d fs.Drive)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) { run(t, k.name, k.make(t)) })
+	}
+}
+
+// needRoot skips a test that becomes other users.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another user")
+	}
+}
