@@ -25,6 +25,9 @@ func pageConfigOf(t *testing.T, h *Handler, path string) (map[string]any, string
 	if m == nil {
 		t.Fatalf("GET %s has no page config:\n%s", path, page)
 	}
+	if strings.ContainsAny(m[1], "<>&") {
+		t.Errorf("the page config has bytes that HTML may take as its own: %s", m[1])
+	}
 	config := map[string]any{}
 	if err := json.Unmarshal([]byte(m[1]), &config); err != nil {
 		t.Fatalf("page config of %s: %v", path, err)
@@ -81,9 +84,6 @@ func TestPageConfig(t *testing.T) {
 		if !reflect.DeepEqual(got[key], want[key]) {
 			t.Errorf("page config %s = %v, want %v", key, got[key], want[key])
 		}
-	}
-	if strings.Contains(page, "<script>alert") {
-		t.Error("a value of the page config ends the script element")
 	}
 	for _, part := range []string{
 		`<script defer src="/a%40b/static/lab/vendors.00112233445566778899.js"></script>`,

@@ -136,12 +136,12 @@ func (h *Handler) overrides() map[string]any {
 // overrideDefaults returns the schema in data with other defaults: an object is merged into the one that is there. The order of keys
 // stays. Data that is no JSON object is an error.
 func overrideDefaults(data []byte, defaults map[string]any) (json.RawMessage, error) {
+	if len(defaults) == 0 && json.Valid(data) && bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return data, nil
+	}
 	var doc object
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return nil, err
-	}
-	if len(defaults) == 0 {
-		return data, nil
 	}
 	var properties object
 	if old := doc.get("properties"); old != nil {

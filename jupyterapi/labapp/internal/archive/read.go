@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -18,8 +19,9 @@ import (
 
 // FS is the tree of files in an archive. It implements [fs.FS], [fs.ReadDirFS] and [fs.StatFS].
 type FS struct {
-	r     io.ReaderAt
-	index index
+	r        io.ReaderAt
+	index    index
+	decoders sync.Pool // of *zstd.Decoder that read nothing at the moment
 }
 
 var (
@@ -113,7 +115,7 @@ func (a *FS) Open(name string) (fs.File, error) {
 		return &folder{info: info, tree: a, name: name}, nil
 	}
 	frame, _ := a.Frame(name)
-	return &file{info: info, frame: frame}, nil
+	return &file{info: info, frame: frame, decoders: &a.decoders}, nil
 }
 
 // Stat implements [fs.StatFS].
@@ -191,21 +193,20 @@ func (i info) Mode() fs.FileMode {
 
 // file is an open file: a frame and, from the first Read on, its decompressor.
 type file struct {
-	info  info
-	frame Frame
-	dec   *zstd.Decoder
-	read  int64
+	info     info
+	frame    Frame
+	decoders *sync.Pool
+	dec      *zstd.Decoder
+	read     int64
 }
 
 func (f *file) Stat() (fs.FileInfo, error) { return f.info, nil }
 
 func (f *file) Read(p []byte) (int, error) {
 	if f.dec == nil {
-		dec, err := zstd.NewReader(f.frame, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxFileSize))
-		if err != nil {
+		if err := f.start(); err != nil {
 			return 0, &fs.PathError{Op: "read", Path: f.info.name, Err: err}
 		}
-		f.dec = dec
 	}
 	n, err := f.dec.Read(p)
 	f.read += int64(n)
@@ -218,10 +219,28 @@ func (f *file) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (f *file) Close() error {
-	if f.dec != nil {
-		f.dec.Close()
+// start takes a decompressor for the frame. One without concurrency holds memory alone, so that the pool may drop it.
+func (f *file) start() (err error) {
+	if f.decoders == nil {
+		return fs.ErrClosed
 	}
+	dec, ok := f.decoders.Get().(*zstd.Decoder)
+	if !ok {
+		dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(MaxFileSize))
+		if err != nil {
+			return err
+		}
+	}
+	f.dec = dec
+	return dec.Reset(f.frame)
+}
+
+// Close gives the decompressor back.
+func (f *file) Close() error {
+	if f.dec != nil && f.dec.Reset(nil) == nil {
+		f.decoders.Put(f.dec)
+	}
+	f.dec, f.decoders = nil, nil
 	return nil
 }
 
