@@ -1,8 +1,8 @@
 // Package nbformat reads, upgrades, validates, writes and signs Jupyter notebook files.
 //
-// A [Notebook] is the document in memory: the JSON of the file with its multi-line strings joined and its transient
-// metadata removed. Fields this package does not know are kept. Values are map[string]any, []any, string, [Number],
-// bool and nil.
+// A [Notebook] is the document in memory: the JSON of the file with its multi-line strings joined. Fields this package
+// does not know are kept. Values are map[string]any, []any, string, [Number], bool and nil. Transient metadata, such as
+// which cells are trusted, is in memory and in the JSON of the contents API, never in files.
 //
 // Rules: versions 1 to 4 are read, minor versions after 4.5 leniently. [Notebook.Marshal] writes the bytes Python's
 // nbformat writes: keys sorted by code point, indent of one space, no escapes for non-ASCII text, numbers as Python

@@ -24,8 +24,9 @@ func New() *Notebook {
 	}}
 }
 
-// FromMap returns the notebook whose document is root, which it takes over, as [Parse] would for the same JSON. Besides
-// the values Parse makes, root may hold int, int64 and float64. The error is a [*VersionError] or a [*ValidationError].
+// FromMap returns the notebook whose document is root, which it takes over. It joins lines as [Parse] does, but keeps
+// transient metadata. Besides the values Parse makes, root may hold int, int64 and float64. The error is a
+// [*VersionError] or a [*ValidationError].
 func FromMap(root map[string]any) (*Notebook, error) {
 	n := &Notebook{root: root}
 	major, err := readMajor(root)
@@ -36,7 +37,6 @@ func FromMap(root map[string]any) (*Notebook, error) {
 		return nil, err
 	}
 	n.join(major)
-	n.root = n.withoutTransients()
 	return n, nil
 }
 

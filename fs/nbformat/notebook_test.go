@@ -238,6 +238,9 @@ func TestJSONForTheContentsAPI(t *testing.T) {
 	if err := json.Unmarshal(data, &back); err != nil {
 		t.Fatalf("json.Unmarshal() = %v", err)
 	}
+	if trusted := back.Content.Cells()[0].Metadata()["trusted"]; trusted != false {
+		t.Errorf("after the API trusted = %v, want false", trusted)
+	}
 	if got, want := mustMarshal(t, back.Content), strings.Replace(mustMarshal(t, n), "Infinity,\n   NaN", "null,\n   null", 1); got != want {
 		t.Errorf("after the API the file is %s, want %s", got, want)
 	}

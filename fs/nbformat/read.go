@@ -21,11 +21,31 @@ type Limits struct {
 	Values int // number of values, also in arrays and objects
 }
 
-// Parse reads a notebook of version 1 to 4, keeping its version, within the default [Limits].
+// Parse reads the file of a notebook of version 1 to 4, keeping its version, within the default [Limits].
 func Parse(data []byte) (*Notebook, error) { return ParseWithin(data, Limits{}) }
 
 // ParseWithin is Parse within the given limits.
 func ParseWithin(data []byte, limits Limits) (*Notebook, error) {
+	n, err := parse(data, limits)
+	if err != nil {
+		return nil, err
+	}
+	n.root = n.withoutTransients()
+	return n, nil
+}
+
+// UnmarshalJSON makes n the notebook in data, the content that a client of the contents API sends. It is [Parse], but
+// keeps transient metadata: which cells the user trusts, for one, is not in files.
+func (n *Notebook) UnmarshalJSON(data []byte) error {
+	parsed, err := parse(data, Limits{})
+	if err != nil {
+		return err
+	}
+	*n = *parsed
+	return nil
+}
+
+func parse(data []byte, limits Limits) (*Notebook, error) {
 	limits.Bytes = cmp.Or(limits.Bytes, DefaultMaxBytes)
 	limits.Depth = cmp.Or(limits.Depth, DefaultMaxDepth)
 	limits.Values = cmp.Or(limits.Values, DefaultMaxValues)
@@ -41,16 +61,6 @@ func ParseWithin(data []byte, limits Limits) (*Notebook, error) {
 		return nil, invalid("must be an object, not %s", kindOf(v))
 	}
 	return FromMap(root)
-}
-
-// UnmarshalJSON makes n the notebook in data, with the errors of [Parse].
-func (n *Notebook) UnmarshalJSON(data []byte) error {
-	parsed, err := Parse(data)
-	if err != nil {
-		return err
-	}
-	*n = *parsed
-	return nil
 }
 
 // readMajor returns the major version, which is 1 when the file does not say.

@@ -63,12 +63,10 @@ func TestCellsTrusted(t *testing.T) {
 		{"Markdown", markdownCell, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n := mustParse(t, notebookOf(5, ""))
-			cell := mustParse(t, notebookOf(5, "", tt.cell)).Cells()[0]
-			if strings.Contains(tt.cell, `"trusted": true`) {
-				cell.Metadata()["trusted"] = true // reading removes the mark
+			var n Notebook
+			if err := n.UnmarshalJSON([]byte(notebookOf(5, "", tt.cell))); err != nil {
+				t.Fatal(err)
 			}
-			n.SetCells([]Cell{cell})
 			if got := n.CellsTrusted(); got != tt.want {
 				t.Errorf("CellsTrusted() = %v, want %v", got, tt.want)
 			}
@@ -108,6 +106,19 @@ func TestNotary(t *testing.T) {
 			n.Cells()[0]["source"] = "edited"
 			return notary.Save(n)
 		}, true},
+		{"saved by a client that showed it as trusted", func() error {
+			content := strings.Replace(mustJSON(t, n), "edited", "edited again", 1)
+			if err := n.UnmarshalJSON([]byte(content)); err != nil {
+				return err
+			}
+			return notary.Save(n)
+		}, true},
+		{"claims in its file to be trusted", func() error {
+			claim := strings.NewReplacer(`"metadata": {}, "source"`, `"metadata": {"trusted": true}, "source"`, "<script>", "<b>")
+			*n = *mustParse(t, claim.Replace(file))
+			return notary.Save(n)
+		}, false},
+		{"trusted once more", func() error { return notary.Sign(n) }, true},
 		{"changed by another program", func() error {
 			n.Cells()[0]["source"] = "evil"
 			return nil
