@@ -1,0 +1,324 @@
+package local
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// watcher finds changes by others in directories that somebody has looked at. It watches a directory through a descriptor that it
+// holds, by the path in /proc, so that neither a rename of a parent nor a link put in its place matters.
+type watcher struct {
+	d    *Drive
+	n    *fsnotify.Watcher
+	wake chan struct{} // holds a token while pending or lost is set
+	done chan struct{} // closed by close
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex // guards all below; never held in a call of n, whose events its owner reads
+	dirs    map[*dir]int
+	byFd    map[int]*dir
+	pending map[place]hint
+	lost    bool
+}
+
+// startWatcher begins to watch the root. Where that is impossible changes by others are found on lookup.
+func (d *Drive) startWatcher() {
+	n, err := fsnotify.NewWatcher()
+	if err != nil {
+		d.warn(fs.Warning{Code: "watch-off", Title: "Changes by other programs are noticed late", Severity: fs.Medium,
+			Text: "inotify is not available (" + err.Error() + "): raise fs.inotify.max_user_instances. Until then changes are found when a file is looked up."})
+		return
+	}
+	d.watcher = &watcher{
+		d: d, n: n, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		dirs: map[*dir]int{}, byFd: map[int]*dir{}, pending: map[place]hint{},
+	}
+	d.watcher.wg.Go(d.watcher.read)
+	d.watcher.wg.Go(d.watcher.work)
+	d.root.watch()
+}
+
+func (w *watcher) close() error {
+	close(w.done)
+	err := w.n.Close()
+	w.wg.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, fd := range w.dirs {
+		closeFd(fd)
+	}
+	w.dirs = nil
+	return err
+}
+
+// watch makes sure that changes by others in x are noticed, as long as the limit allows.
+func (x *dir) watch() {
+	w := x.d.watcher
+	if w == nil || x.watched.Load() {
+		return
+	}
+	x.watching.Lock()
+	defer x.watching.Unlock()
+	if x.watched.Load() {
+		return
+	}
+	if !w.room() {
+		w.full(errors.New("the limit of " + strconv.Itoa(x.d.opts.MaxWatches) + " is reached"))
+		return
+	}
+	var st unix.Statx_t
+	fd, err := x.open("watch", unix.O_PATH|unix.O_DIRECTORY, &st)
+	if err != nil {
+		return // whoever wanted to look at it finds out
+	}
+	w.mu.Lock()
+	w.dirs[x], w.byFd[fd] = fd, x
+	w.mu.Unlock()
+	if err := w.n.Add(procPath(fd)); err != nil {
+		w.forget(x)
+		w.full(err)
+		return
+	}
+	x.watched.Store(true)
+}
+
+func (w *watcher) room() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.dirs) < w.d.opts.MaxWatches
+}
+
+func (w *watcher) full(err error) {
+	w.d.warn(fs.Warning{Code: "watch-limit", Title: "Changes by other programs are noticed late in some folders", Severity: fs.Low,
+		Text: "No more folders can be watched (" + err.Error() + "): raise fs.inotify.max_user_watches. Elsewhere changes are found when a file is looked up."})
+}
+
+// forget drops a directory that is not watched any more and closes its descriptor.
+func (w *watcher) forget(x *dir) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if fd, ok := w.dirs[x]; ok {
+		delete(w.dirs, x)
+		delete(w.byFd, fd)
+		closeFd(fd)
+	}
+	x.watched.Store(false)
+}
+
+// unwatch ends the watch of a directory that is gone.
+func (d *Drive) unwatch(x *dir) {
+	if d.watcher == nil || !x.watched.Load() {
+		return
+	}
+	if fd, ok := d.watcher.fd(x); ok {
+		// The kernel may have ended the watch by itself.
+		_ = d.watcher.n.Remove(procPath(fd))
+		d.watcher.forget(x)
+	}
+}
+
+func (w *watcher) fd(x *dir) (int, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fd, ok := w.dirs[x]
+	return fd, ok
+}
+
+// unwatchLost ends the watches of directories that have no path any more.
+func (d *Drive) unwatchLost() {
+	if d.watcher == nil {
+		return
+	}
+	for _, x := range d.watcher.watchedDirs() {
+		if _, ok := x.Path(); !ok {
+			d.unwatch(x)
+		}
+	}
+}
+
+func (w *watcher) watchedDirs() []*dir {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]*dir, 0, len(w.dirs))
+	for x := range w.dirs {
+		all = append(all, x)
+	}
+	return all
+}
+
+// read gathers notices until the watcher is closed.
+func (w *watcher) read() {
+	for {
+		select {
+		case e, ok := <-w.n.Events:
+			if !ok {
+				return
+			}
+			w.note(e)
+		case err, ok := <-w.n.Errors:
+			if !ok {
+				return
+			}
+			if errors.Is(err, fsnotify.ErrEventOverflow) {
+				w.overflow()
+				continue
+			}
+			w.d.log.Warn("a watch failed", "drive", w.d.id.String(), "err", err)
+		}
+	}
+}
+
+// note keeps a notice for the next round.
+func (w *watcher) note(e fsnotify.Event) {
+	fdText, name, _ := strings.Cut(strings.TrimPrefix(e.Name, "/proc/self/fd/"), "/")
+	fd, err := strconv.Atoi(fdText)
+	if err != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x := w.byFd[fd]
+	switch {
+	case x == nil || name == "" && !e.Has(fsnotify.Rename):
+		return // of a directory that is gone, or that its parent tells of too
+	case len(w.pending) >= w.d.opts.MaxPending:
+		w.lost = true
+	default:
+		w.pending[place{x, name}] |= hintOf(e.Op)
+	}
+	w.signal()
+}
+
+func hintOf(op fsnotify.Op) (h hint) {
+	for bit, is := range map[fsnotify.Op]hint{
+		fsnotify.Create: hintCreated, fsnotify.Write: hintWritten, fsnotify.Chmod: hintAttr,
+		fsnotify.Remove: hintRemoved, fsnotify.Rename: hintRemoved,
+	} {
+		if op.Has(bit) {
+			h |= is
+		}
+	}
+	return h
+}
+
+func (w *watcher) overflow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = true
+	w.signal()
+}
+
+// signal wakes the worker.
+func (w *watcher) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// work looks at what was noticed, a round at a time.
+func (w *watcher) work() {
+	round := time.NewTimer(0)
+	defer round.Stop()
+	<-round.C
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-w.wake:
+		}
+		round.Reset(w.d.opts.Coalesce)
+		select {
+		case <-w.done:
+			return
+		case <-round.C:
+		}
+		w.look()
+	}
+}
+
+func (w *watcher) look() {
+	w.mu.Lock()
+	batch, lost := w.pending, w.lost
+	w.pending, w.lost = map[place]hint{}, false
+	w.mu.Unlock()
+	if lost {
+		w.d.log.Info("notices were lost, looking at everything again", "drive", w.d.id.String())
+		w.d.feed.publish(fs.Change{Op: fs.OpLost, Cause: fs.CauseOf(outside)})
+		for _, x := range w.watchedDirs() {
+			x.addKnown(batch)
+		}
+	}
+	for p := range batch {
+		if p.name == "" { // the directory itself was moved, which ends a watch
+			delete(batch, p)
+			w.renew(p.dir)
+			p.dir.addKnown(batch)
+		}
+	}
+	w.settle(batch)
+}
+
+// renew watches a directory again.
+func (w *watcher) renew(x *dir) {
+	if fd, ok := w.fd(x); ok && w.n.Add(procPath(fd)) != nil {
+		w.forget(x)
+	}
+}
+
+// addKnown adds every known name in x to a batch.
+func (x *dir) addKnown(batch map[place]hint) {
+	x.d.names.mu.RLock()
+	defer x.d.names.mu.RUnlock()
+	for name := range x.kids {
+		batch[place{x, name}] |= 0
+	}
+}
+
+// settle looks at names: first at those that are free now, then at new ones, which may be the same files, then at the rest.
+func (w *watcher) settle(batch map[place]hint) {
+	var free []missing
+	for p, h := range batch {
+		if p.dir.free(p.name) {
+			if m, ok := p.dir.settle(p.name, h, nil); ok {
+				free = append(free, m)
+			}
+			delete(batch, p)
+		}
+	}
+	for _, news := range []bool{true, false} {
+		for p, h := range batch {
+			if k, known := p.dir.kid(p.name); news == (known && !k.gone) {
+				continue
+			}
+			delete(batch, p)
+			if m, ok := p.dir.settle(p.name, h, free); ok {
+				free = append(free, m)
+			}
+		}
+	}
+	for _, m := range free {
+		if !m.kid.gone { // else it was told as a rename
+			m.tell()
+		}
+	}
+}
+
+// free reports whether nothing is at name.
+func (x *dir) free(name string) bool {
+	fd, err := x.enter("check")
+	if err != nil {
+		return false
+	}
+	defer closeFd(fd)
+	var st unix.Statx_t
+	return statAt(fd, name, &st) == unix.ENOENT //nolint:errorlint // a system call returns a plain errno
+}
