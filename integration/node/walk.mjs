@@ -68,6 +68,7 @@ page.on('websocket', socket => {
 const item = name => page.locator('.jp-DirListing-item', { hasText: name });
 const panel = page.locator('.jp-NotebookPanel:not(.lm-mod-hidden)');
 const screen = name => page.screenshot({ path: path.join(plan.screens, `${name}.png`) });
+const idle = page.locator('#jp-main-statusbar', { hasText: /Python 3.*\| Idle/ });
 const menu = async (...names) => {
   await page.locator('.lm-MenuBar-itemLabel', { hasText: new RegExp(`^${names[0]}$`) }).click();
   await page.locator('.lm-Menu-item', { hasText: new RegExp(`^${names[1]}`) }).first().click();
@@ -97,7 +98,7 @@ checks.add('the launcher offers Python', async () => {
 checks.essential('the notebook opens and its kernel starts', async () => {
   await item(path.basename(plan.notebook)).dblclick();
   await panel.locator('.jp-Cell').first().waitFor();
-  await panel.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
+  await idle.waitFor();
   await screen('2-notebook');
 }, { seconds: 90 });
 checks.essential('Run All runs all cells', async () => {
@@ -107,7 +108,7 @@ checks.essential('Run All runs all cells', async () => {
   for (let n = await done.count(); n < code; n = await done.count()) {
     await page.waitForTimeout(100);
   }
-  await panel.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor();
+  await idle.waitFor();
 }, { seconds: 120 });
 for (const text of plan.expect) {
   checks.add(`the outputs show ${JSON.stringify(text)}`, async () => {
