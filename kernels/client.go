@@ -44,17 +44,28 @@ func (c *Client) Send(ctx context.Context, m wire.Message) error {
 	if err != nil || header.MsgID == "" {
 		return fmt.Errorf("send: %w: %w", ErrInvalid, errors.Join(err, wire.ErrMalformed))
 	}
-	l, err := c.kernel.waitLink(ctx)
-	if err != nil {
-		return fmt.Errorf("send %s: %w", header.MsgType, err)
+	for {
+		l, err := c.kernel.waitLink(ctx)
+		if err == nil {
+			err = c.hub.sending(c, l, header, m)
+		}
+		switch {
+		case errors.Is(err, errLinkLost):
+			// The kernel's goroutine is about to notice; the message has not gone anywhere.
+			if err := c.kernel.waitChange(ctx, l); err != nil {
+				return fmt.Errorf("send %s: %w", header.MsgType, err)
+			}
+			continue
+		case errors.Is(err, errAnswered):
+			return nil
+		case err == nil:
+			err = l.send(ctx, m)
+		}
+		if err != nil {
+			return fmt.Errorf("send %s: %w", header.MsgType, err)
+		}
+		return nil
 	}
-	if !c.hub.sending(c, header, m) {
-		return nil // another client has answered the kernel's question
-	}
-	if err := l.send(ctx, m); err != nil {
-		return fmt.Errorf("send %s: %w", header.MsgType, err)
-	}
-	return nil
 }
 
 // Recv returns the next message for this client: everything the kernel publishes, and the replies and questions meant

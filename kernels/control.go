@@ -159,6 +159,7 @@ func (c *control) onReady(l *link) {
 // onLinkLost connects again, unless the process is going anyway.
 func (c *control) onLinkLost() {
 	c.k.set(func() { c.k.link = nil })
+	c.k.hub.cut()
 	if c.k.stateNow() == Idle && !c.working {
 		c.k.log.Warn("the connection to a kernel broke, connecting again")
 		c.serve(c.current)
@@ -266,7 +267,7 @@ func (c *control) retire() {
 	if l != nil {
 		l.close(drainPatience)
 	}
-	c.k.hub.use(nil, true)
+	c.k.hub.cut()
 	inc.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), killWait)
 	defer cancel()

@@ -2,9 +2,11 @@ package kernels
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +14,6 @@ import (
 )
 
 const (
-	// maxRoutes is how many requests a kernel may have open before replies are routed by session alone.
-	maxRoutes = 10_000
 	// maxOutstanding limits how many running requests are tracked, for the kernel names them.
 	maxOutstanding = 10_000
 )
@@ -40,7 +40,7 @@ type hub struct {
 	link         *link // whose messages count; older links are ignored
 	clients      map[string]*Client
 	buffer       *buffer // nil while a client is attached, and before the first one
-	routes       routes
+	requests     requests
 	outstanding  map[string]bool // ids of the tracked requests that run
 	lastActivity time.Time
 	parentRaw    []byte // the last parent header, which mostly is the next one's too
@@ -158,6 +158,13 @@ func (h *hub) parentOf(m wire.Message) wire.Header {
 
 // track follows activity and busy requests. The caller holds mu.
 func (h *hub) track(header, parent wire.Header, m wire.Message) {
+	state := ""
+	if header.MsgType == "status" && parent.MsgID != "" {
+		state = executionState(m)
+	}
+	if state == "idle" {
+		h.requests.finish(parent.MsgID, false)
+	}
 	if slices.Contains(untracked, parent.MsgType) {
 		if len(h.outstanding) > 0 {
 			h.lastActivity = time.Now()
@@ -165,10 +172,7 @@ func (h *hub) track(header, parent wire.Header, m wire.Message) {
 		return
 	}
 	h.lastActivity = time.Now()
-	if header.MsgType != "status" || parent.MsgID == "" {
-		return
-	}
-	switch executionState(m) {
+	switch state {
 	case "busy":
 		if len(h.outstanding) < maxOutstanding {
 			h.outstanding[parent.MsgID] = true
@@ -200,10 +204,18 @@ func (h *hub) push(c *Client, m wire.Message) {
 
 // route gives a reply to whoever asked. The caller holds mu.
 func (h *hub) route(parent wire.Header, m wire.Message) {
-	session, ok := h.routes.session(parent.MsgID)
-	if !ok {
-		session = parent.Session
+	session := parent.Session
+	if r, ok := h.requests.get(parent.MsgID); ok {
+		session = r.session
+		if m.Channel != wire.Stdin {
+			h.requests.finish(parent.MsgID, true)
+		}
 	}
+	h.give(session, m)
+}
+
+// give queues m for the client of a session, or keeps it if that has just gone. The caller holds mu.
+func (h *hub) give(session string, m wire.Message) {
 	switch c := h.clients[session]; {
 	case c != nil:
 		h.push(c, m)
@@ -216,9 +228,9 @@ func (h *hub) route(parent wire.Header, m wire.Message) {
 // same user, and if there are none, to everyone. The caller holds mu.
 func (h *hub) ask(parent wire.Header, m wire.Message) {
 	h.asking = true
-	session, ok := h.routes.session(parent.MsgID)
-	if !ok {
-		session = parent.Session
+	session := parent.Session
+	if r, ok := h.requests.get(parent.MsgID); ok {
+		session = r.session
 	}
 	if h.clients[session] != nil || h.buffer != nil {
 		h.route(parent, m)
@@ -236,17 +248,28 @@ func (h *hub) ask(parent wire.Header, m wire.Message) {
 	}
 }
 
-// sending notes whose request m is. It reports false for an answer to a question that is answered already.
-func (h *hub) sending(c *Client, header wire.Header, m wire.Message) bool {
+// errLinkLost says that a message was not sent, because its connection is not in use any more.
+var errLinkLost = errors.New("the connection to the kernel is lost")
+
+// errAnswered says that an answer is not sent, because the question was answered already.
+var errAnswered = errors.New("the kernel's question is answered")
+
+// sending notes whose request m is, before it goes out through l.
+func (h *hub) sending(c *Client, l *link, header wire.Header, m wire.Message) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if m.Channel == wire.Stdin && header.MsgType == "input_reply" {
-		first := h.asking
-		h.asking = false
-		return first
+	if h.link != l {
+		return errLinkLost
 	}
-	h.routes.add(header.MsgID, c.opts.SessionID)
-	return true
+	if m.Channel == wire.Stdin && header.MsgType == "input_reply" {
+		if !h.asking {
+			return errAnswered
+		}
+		h.asking = false
+		return nil
+	}
+	h.requests.add(header.MsgID, openRequest{session: c.opts.SessionID, msgType: header.MsgType, message: m})
+	return nil
 }
 
 // announce publishes a message of the Manager's own to every client.
@@ -261,14 +284,33 @@ func (h *hub) announce(msgType string, content any) {
 	h.broadcast(m)
 }
 
-// use makes l the link whose messages count; nil is none. What ran on an earlier process runs no more.
-func (h *hub) use(l *link, newProcess bool) {
+// use makes l the link whose messages count.
+func (h *hub) use(l *link) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.link = l
-	if newProcess {
-		clear(h.outstanding)
-		h.asking = false
+}
+
+// cut ends the use of a link. What is missing of the answers to open requests will not come any more: each gets an
+// "aborted" reply or an idle status instead, so that no front end waits for it.
+func (h *hub) cut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.link, h.asking = nil, false
+	clear(h.outstanding)
+	for _, r := range h.requests.takeAll() {
+		kind, ok := strings.CutSuffix(r.msgType, "_request")
+		if !ok || r.message.Channel == wire.Stdin {
+			continue
+		}
+		reply, err := h.session.Reply(r.message.Channel, kind+"_reply", r.message.Header, map[string]string{"status": "aborted"})
+		if err == nil && !r.replied {
+			h.give(r.session, reply)
+		}
+		idle, err := h.session.Reply(wire.IOPub, "status", r.message.Header, map[string]string{"execution_state": "idle"})
+		if err == nil && !r.idle {
+			h.broadcast(idle)
+		}
 	}
 }
 
@@ -289,32 +331,4 @@ func (h *hub) activity() (busy bool, last time.Time, clients int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.outstanding) > 0, h.lastActivity, len(h.clients)
-}
-
-// routes remembers which session sent the latest requests.
-type routes struct {
-	sessions map[string]string // by message id
-	order    []string          // message ids, a ring once it is full
-	next     int
-}
-
-func (r *routes) add(id, session string) {
-	if r.sessions == nil {
-		r.sessions = map[string]string{}
-	}
-	if _, ok := r.sessions[id]; !ok {
-		if len(r.order) < maxRoutes {
-			r.order = append(r.order, id)
-		} else {
-			delete(r.sessions, r.order[r.next])
-			r.order[r.next] = id
-			r.next = (r.next + 1) % maxRoutes
-		}
-	}
-	r.sessions[id] = session
-}
-
-func (r *routes) session(id string) (string, bool) {
-	s, ok := r.sessions[id]
-	return s, ok
 }

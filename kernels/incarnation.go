@@ -24,7 +24,7 @@ func (k *Kernel) bringUp(ctx context.Context, inc *incarnation) *link {
 	for {
 		l, err := connect(ctx, inc.process)
 		if err == nil {
-			k.hub.use(l, false)
+			k.hub.use(l)
 			l.run(k.hub.deliver)
 			if k.nudge(ctx, l) {
 				return l

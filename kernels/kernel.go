@@ -176,6 +176,23 @@ func (k *Kernel) waitLink(ctx context.Context) (*link, error) {
 	}
 }
 
+// waitChange waits until l is no longer the kernel's link.
+func (k *Kernel) waitChange(ctx context.Context, l *link) error {
+	for {
+		k.mu.Lock()
+		current, changed := k.link, k.changed
+		k.mu.Unlock()
+		if current != l {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // set changes the public state.
 func (k *Kernel) set(change func()) {
 	k.mu.Lock()

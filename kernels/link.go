@@ -109,7 +109,7 @@ func (l *link) send(ctx context.Context, m wire.Message) error {
 	case l.out[m.Channel] <- m:
 		return nil
 	case <-l.lost:
-		return errors.New("the connection to the kernel is lost")
+		return errLinkLost
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -354,3 +354,22 @@ func BenchmarkDecodeHeader(b *testing.B) {
 		}
 	}
 }
+
+func TestConnection(t *testing.T) {
+	const file = `{"shell_port":1,"iopub_port":2,"stdin_port":3,"control_port":4,"hb_port":5,"ip":"%s","key":"k","transport":"%s","signature_scheme":"hmac-sha256"}`
+	for _, tt := range []struct{ transport, ip, shell, heartbeat string }{
+		{"tcp", "127.0.0.1", "tcp://127.0.0.1:1", "tcp://127.0.0.1:5"},
+		{"ipc", "/run/k", "ipc:///run/k-1", "ipc:///run/k-5"},
+	} {
+		raw := strings.Replace(strings.Replace(file, "%s", tt.ip, 1), "%s", tt.transport, 1)
+		c, err := ParseConnection([]byte(raw))
+		if err != nil || c.Endpoint(Shell) != tt.shell || c.Heartbeat() != tt.heartbeat || c.Endpoint("hb") != "" {
+			t.Errorf("ParseConnection(%s) = %+v, %v", raw, c, err)
+		}
+	}
+	for _, raw := range []string{``, `[]`, `{"transport":"udp"}`} {
+		if c, err := ParseConnection([]byte(raw)); err == nil {
+			t.Errorf("ParseConnection(%q) = %+v, want an error", raw, c)
+		}
+	}
+}
