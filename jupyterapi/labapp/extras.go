@@ -37,6 +37,11 @@ func (h *Handler) serveListings(w http.ResponseWriter, r *http.Request, _ string
 	})
 }
 
+// serveLanguageServers answers that no language servers run here; the front end asks at each start.
+func (h *Handler) serveLanguageServers(w http.ResponseWriter, r *http.Request, _ string) {
+	h.writeJSON(w, r, map[string]any{"version": 2, "sessions": map[string]any{}, "specs": map[string]any{}})
+}
+
 // licensedPackage is a package that a bundle contains.
 type licensedPackage struct {
 	Name    string `json:"name"`

@@ -203,6 +203,7 @@ func (h *Handler) table() []handled {
 		{Route{"/lab/api/listings/", get, API}, h.serveListings},
 		{Route{"/lab/api/", get, API}, h.refuse},
 		{Route{"/lab/extensions/", get, API}, h.serveExtension},
+		{Route{"/lsp/status", get, API}, h.serveLanguageServers},
 		{Route{"/lab", get, Page}, h.servePage},
 		{Route{"/lab/", get, Page}, h.servePage},
 		{Route{"/doc", get, Page}, h.servePage},

@@ -173,7 +173,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 func TestRoutesHaveAClass(t *testing.T) {
 	for _, route := range newHandler(t, Options{}).Routes() {
 		want := Page
-		if strings.HasPrefix(route.Path, "/lab/api/") || strings.HasPrefix(route.Path, "/lab/extensions/") || route.Path == "/lab/api" {
+		if strings.HasPrefix(route.Path, "/lab/api/") || strings.HasPrefix(route.Path, "/lab/extensions/") || strings.HasPrefix(route.Path, "/lsp/") {
 			want = API
 		} else if strings.HasPrefix(route.Path, "/static/") || route.Path == "/favicon.ico" {
 			want = Public
