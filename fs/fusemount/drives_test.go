@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/local"
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -14,6 +15,16 @@ var kinds = []struct {
 	make func(t *testing.T) fs.Drive
 }{
 	{"mem", func(*testing.T) fs.Drive { return mem.New(mem.Options{}) }},
+	{"local", func(t *testing.T) fs.Drive { return openLocal(t, t.TempDir()) }},
+}
+
+func openLocal(t *testing.T, root string) fs.Drive {
+	t.Helper()
+	d, err := local.Open(t.Context(), local.Options{Root: root, StateDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // each runs a test on every kind of drive.

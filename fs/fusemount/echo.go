@@ -152,9 +152,9 @@ func (e *echo) do(j *job) {
 	switch j.event {
 	case created:
 		j.parent.NotifyEntry(name) // the name must look free
-		e.create(dir, name, j.typ)
+		e.create(dir, name, j)
 	case changed:
-		if j.typ != fs.File || e.modify(dir, name) != nil {
+		if j.typ != fs.File || j.executable() || e.modify(dir, name) != nil {
 			touch(dir, name)
 		}
 	case attributes:
@@ -197,16 +197,28 @@ func openBeneath(dir int, p string, flags uint64) (int, error) {
 
 func closeFd(fd int) { _ = unix.Close(fd) } // nothing was written through it
 
+// executable reports whether the file may be executed, which fails while anybody has it open to write.
+func (j *job) executable() bool {
+	if j.node == nil {
+		return false
+	}
+	a, err := j.node.Attr(context.Background())
+	return err == nil && a.Mode&0o111 != 0
+}
+
 // create gives CREATE, and for a file CLOSE_WRITE.
-func (e *echo) create(dir int, name string, typ fs.Type) {
-	switch typ {
+func (e *echo) create(dir int, name string, j *job) {
+	switch j.typ {
 	case fs.Directory:
 		_ = unix.Mkdirat(dir, name, 0o755) // see do
 	case fs.Symlink:
 		_ = unix.Symlinkat(".", dir, name) // see do
 	case fs.File:
-		fd, err := unix.Openat(dir, name, unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o644)
-		if err == nil {
+		flags := unix.O_CREAT | unix.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+		if j.executable() {
+			flags &^= unix.O_WRONLY
+		}
+		if fd, err := unix.Openat(dir, name, flags, 0o644); err == nil {
 			closeFd(fd)
 		}
 	case fs.Other:
@@ -310,7 +322,22 @@ func (n *node) echoCreate(ctx context.Context, name string, out *fuse.EntryOut) 
 		return nil, nil, 0, errno
 	}
 	child, _ := in.Operations().(*node)
-	return in, &handle{n: child}, fuse.FOPEN_DIRECT_IO, 0
+	return in, child.echoOpen(ctx), fuse.FOPEN_KEEP_CACHE, 0
+}
+
+// echoOpen returns a handle that is open the way others of the node are, or may be meanwhile. It opens the file for reading: no
+// writer is counted.
+func (n *node) echoOpen(ctx context.Context) *handle {
+	f := &handle{fd: -1}
+	c := &call{m: n.m, ctx: context.WithoutCancel(ctx)}
+	if v, err := n.m.opts.View(n.m.self); err == nil {
+		c.view, c.nodes = v, v.Nodes()
+		if h, err := c.nodes.Open(c.ctx, n.fs, fs.OpenRead); err == nil {
+			f = c.handle(h, fs.OpenRead)
+		}
+	}
+	f.echo = true
+	return n.opened(f)
 }
 
 // echoRemove lets the kernel forget the removed node, and refuses if it has found another meanwhile.

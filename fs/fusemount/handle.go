@@ -14,14 +14,14 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs/access"
 )
 
-// handle is an open file of the kernel. That of the echo thread has no h and does nothing.
+// handle is an open file of the kernel. That of the echo thread reads at most, and may have no h.
 type handle struct {
 	n           *node
 	h           fs.Handle
 	view        *access.View
 	cause       fs.Cause // of who opened it
 	writes      bool
-	borrowed    bool // h is of the node that has n's name now
+	echo        bool // of the echo thread: nothing is to be done with it
 	passthrough bool
 	fd          int // what the kernel may read and write by itself; -1 = nothing
 
@@ -38,7 +38,7 @@ func (f *handle) PassthroughFd() (int, bool) { return f.fd, f.passthrough && f.f
 
 // Read reads.
 func (f *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	if f.h == nil {
+	if f.echo {
 		return nil, syscall.EBADF
 	}
 	n, err := f.h.ReadAt(context.WithoutCancel(ctx), dest, off)
@@ -50,7 +50,7 @@ func (f *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadRes
 
 // Write writes.
 func (f *handle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
-	if f.h == nil {
+	if f.echo {
 		return 0, syscall.EBADF
 	}
 	n, err := f.h.WriteAt(f.context(ctx), data, off)
@@ -62,7 +62,7 @@ func (f *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 
 // Fsync makes what was written durable.
 func (f *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
-	if f.h == nil {
+	if f.echo {
 		return 0
 	}
 	return f.n.errno("fsync", f.h.Sync(f.context(ctx)))
@@ -70,12 +70,12 @@ func (f *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 
 // Flush commits what was written: it is sent for each close of a descriptor.
 func (f *handle) Flush(ctx context.Context) syscall.Errno {
-	if f.h == nil {
+	if f.echo {
 		return 0
 	}
 	ctx = f.context(ctx)
 	errno := f.n.errno("flush", f.h.Flush(ctx))
-	if f.writes && !f.borrowed {
+	if f.writes {
 		f.n.sawVersion(ctx, f.h) // the kernel has written to its pages too
 	}
 	return errno
@@ -83,14 +83,13 @@ func (f *handle) Flush(ctx context.Context) syscall.Errno {
 
 // Release ends the handle. Nobody hears of an error: what must be reported was, by Flush.
 func (f *handle) Release(ctx context.Context) syscall.Errno {
-	if f.h == nil {
-		return 0
-	}
 	var errno syscall.Errno
 	f.release.Do(func() {
-		if err := f.h.Release(f.context(ctx)); err != nil {
-			f.n.m.log.Warn("a file was not closed well", "err", err)
-			errno = fs.Errno(err)
+		if f.h != nil {
+			if err := f.h.Release(f.context(ctx)); err != nil {
+				f.n.m.log.Warn("a file was not closed well", "err", err)
+				errno = fs.Errno(err)
+			}
 		}
 		f.n.closed(f)
 	})
@@ -115,7 +114,7 @@ func (f *handle) Lseek(ctx context.Context, off uint64, whence uint32) (uint64, 
 			return uint64(at), f.n.errno("lseek", err)
 		}
 	}
-	if f.h == nil {
+	if f.echo {
 		return 0, syscall.EBADF
 	}
 	a, err := f.h.Attr(ctx)

@@ -24,6 +24,7 @@ type Server struct {
 	host       host
 	mountpoint string // absolute
 	device     uint64 // st_dev of all that is in the mount
+	self       Caller // the daemon
 	root       *node
 
 	table     table
@@ -91,8 +92,8 @@ func (m *Server) prepare(ctx context.Context) (err error) {
 
 // serve mounts, and starts answering.
 func (m *Server) serve() error {
-	uid, gid := uint32(unix.Geteuid()), uint32(unix.Getegid())
-	v, err := m.opts.View(Caller{UID: uid, GID: gid})
+	m.self = Caller{UID: uint32(unix.Geteuid()), GID: uint32(unix.Getegid())}
+	v, err := m.opts.View(m.self)
 	if err != nil {
 		return fs.Wrap("mount", m.mountpoint, err)
 	}

@@ -62,7 +62,7 @@ func sxTime(t time.Time) fuse.SxTime {
 
 // attr returns the attributes, through the handle if there is one of the caller's.
 func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
-	if h, ok := fh.(*handle); ok && h.h != nil && (!n.m.opts.PerCaller || h.view == c.view) {
+	if h, ok := fh.(*handle); ok && !h.echo && (!n.m.opts.PerCaller || h.view == c.view) {
 		a, err := h.h.Attr(c.ctx)
 		return a, n.errno("getattr", err)
 	}
@@ -93,7 +93,7 @@ func (n *node) Setattr(ctx context.Context, fh gofuse.FileHandle, in *fuse.SetAt
 }
 
 func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, syscall.Errno) {
-	if h, ok := fh.(*handle); ok && h.h != nil {
+	if h, ok := fh.(*handle); ok && !h.echo {
 		a, err := h.h.SetAttr(c.ctx, set)
 		return a, n.errno("setattr", err)
 	}

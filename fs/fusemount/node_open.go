@@ -13,7 +13,7 @@ import (
 // Open opens a file. Where a live document has unsaved changes it waits for their save, then ESTALE leads to the new node.
 func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint32, syscall.Errno) {
 	if n.m.echo.calls(ctx) {
-		return &handle{n: n}, fuse.FOPEN_DIRECT_IO, 0
+		return n.echoOpen(ctx), fuse.FOPEN_KEEP_CACHE, 0
 	}
 	c, errno := n.enter(ctx)
 	if errno != 0 {
@@ -34,16 +34,10 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	case errno != 0:
 		return nil, 0, errno
 	case of != n.fs:
-		return n.borrowed(c, h, how), fuse.FOPEN_DIRECT_IO, 0
+		// A handle of another node than the kernel has asked for: it must keep no pages of it.
+		return n.opened(&handle{h: h, view: c.view, cause: fs.CauseOf(c.ctx), fd: -1}), fuse.FOPEN_DIRECT_IO, 0
 	}
-	return n.opened(c, h, how), n.keepCache(c, h), 0
-}
-
-// borrowed is the handle of another node than the kernel has asked for. The kernel must keep no pages of it.
-func (n *node) borrowed(c *call, h fs.Handle, flags fs.OpenFlags) *handle {
-	f := &handle{n: n, h: h, view: c.view, cause: fs.CauseOf(c.ctx), writes: flags.Has(fs.OpenWrite), borrowed: true, fd: -1}
-	n.m.handles.add(f)
-	return f
+	return n.opened(c.handle(h, how)), n.keepCache(c, h), 0
 }
 
 // Create makes and opens a file.
@@ -75,7 +69,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	}
 	n.m.refusals.clear(c.who.TID)
 	child, _ := in.Operations().(*node)
-	return in, child.opened(c, h, o.Flags), child.keepCache(c, h), 0
+	return in, child.opened(c.handle(h, o.Flags)), child.keepCache(c, h), 0
 }
 
 // abandon releases a handle that the kernel never hears of.
@@ -107,22 +101,28 @@ func openFlags(flags uint32) fs.OpenFlags {
 	return o
 }
 
-// opened counts a handle of the kernel. The first one decides whether the kernel reads and writes by itself: it cannot do both
-// with one inode.
-func (n *node) opened(c *call, h fs.Handle, flags fs.OpenFlags) *handle {
-	f := &handle{n: n, h: h, view: c.view, cause: fs.CauseOf(c.ctx), writes: flags.Has(fs.OpenWrite), fd: -1}
-	if p, ok := fs.As[fs.Passthrougher](h); ok && !n.m.opts.NoPassthrough {
+// handle returns h as the kernel has it.
+func (c *call) handle(h fs.Handle, flags fs.OpenFlags) *handle {
+	f := &handle{h: h, view: c.view, cause: fs.CauseOf(c.ctx), writes: flags.Has(fs.OpenWrite), fd: -1}
+	if p, ok := fs.As[fs.Passthrougher](h); ok && !c.m.opts.NoPassthrough {
 		if fd, ok := p.PassthroughFd(); ok {
 			f.fd = fd
 		}
 	}
+	return f
+}
+
+// opened counts a handle of the kernel. The first one decides whether the kernel reads and writes by itself: it cannot do both
+// with one inode, and go-fuse counts every handle of an inode that it does so with.
+func (n *node) opened(f *handle) *handle {
+	f.n = n
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.opens == 0 {
 		n.passthrough = f.fd >= 0
 	}
 	n.opens++
 	f.passthrough = n.passthrough
-	n.mu.Unlock()
 	n.m.handles.add(f)
 	return f
 }
@@ -130,9 +130,6 @@ func (n *node) opened(c *call, h fs.Handle, flags fs.OpenFlags) *handle {
 // closed is the reverse of opened.
 func (n *node) closed(f *handle) {
 	n.m.handles.remove(f)
-	if f.borrowed {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.opens--
