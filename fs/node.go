@@ -213,6 +213,12 @@ type Xattrer interface {
 	RemoveXattr(ctx context.Context, name string) error
 }
 
+// Adopter is a Node that can continue another document: a program that saves removes the old file and makes a new one of its name.
+type Adopter interface {
+	// Adopt makes id the node's FileID. Whatever had it before must be gone or be given another one first.
+	Adopt(ctx context.Context, id FileID) error
+}
+
 // Handle is an open node. What it reads is one version of the file, save for in-place writes of others on the same drive.
 type Handle interface {
 	// Node returns the node that was opened.

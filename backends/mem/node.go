@@ -67,6 +67,17 @@ func (n *node) FileID(ctx context.Context) (fs.FileID, error) {
 	return n.id, nil
 }
 
+// Adopt makes id the document's identity.
+func (n *node) Adopt(ctx context.Context, id fs.FileID) error {
+	if err := ctx.Err(); err != nil {
+		return fs.Wrap("adopt", "", err)
+	}
+	n.d.mu.Lock()
+	defer n.d.mu.Unlock()
+	n.id = id
+	return nil
+}
+
 // Path returns where the node is.
 func (n *node) Path() (string, bool) {
 	n.d.mu.RLock()

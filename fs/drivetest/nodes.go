@@ -82,6 +82,31 @@ func nodeCases() []testCase {
 		if got := e.fileID(e.write("f", "x")); got == id {
 			e.t.Error("a file has the id of a removed one")
 		}
+	}}, {"a new file can continue a removed document", "", func(e *env) {
+		id := e.fileID(e.write("f", "x"))
+		e.must("Remove", e.root.Remove(e.ctx, "f", false))
+		n := e.write("f", "y")
+		a, ok := n.(fs.Adopter)
+		if !ok {
+			e.t.Skip("nodes are no fs.Adopter")
+		}
+		e.must("Adopt", a.Adopt(e.ctx, id))
+		if got := e.fileID(e.node("f")); got != id {
+			e.t.Errorf("FileID() after Adopt = %v, want %v", got, id)
+		}
+		e.must("Rename", e.root.Rename(e.ctx, "f", e.root, "g", 0))
+		if got := e.fileID(e.node("g")); got != id {
+			e.t.Errorf("FileID() after Adopt and Rename = %v, want %v", got, id)
+		}
+	}}, {"an open file without a name opens again", "", func(e *env) {
+		n := e.write("f", "text")
+		h := e.open(n, fs.OpenRead)
+		e.must("Remove", e.root.Remove(e.ctx, "f", false))
+		again := e.open(n, fs.OpenReadWrite)
+		e.put(again, "T", 0)
+		e.release(h)
+		e.wantOpen(again, "Text")
+		e.release(again)
 	}}, {"a file id can be asked for by many at once", "", func(e *env) {
 		n := e.write("f", "x")
 		ids := parallel(16, func(int) (fs.FileID, error) { return n.FileID(e.ctx) })
