@@ -1,0 +1,140 @@
+package jupyterapi
+
+import (
+	"errors"
+	"html"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// getFiles answers GET and HEAD /files/{file}: the bytes of a file, whole or a range.
+func getFiles(c *call) error {
+	p, err := parsePath(c.vars["path"])
+	if err != nil {
+		return err
+	}
+	if err := c.refuseForeignRead(); err != nil {
+		return err
+	}
+	e, err := c.stat(p)
+	switch {
+	case err != nil:
+		return err
+	case e.Attr.Type() != fs.File:
+		return missing(p)
+	}
+	h, err := c.view.Open(c.ctx(), p, fs.OpenRead)
+	if err != nil {
+		return c.openError(p, err)
+	}
+	defer h.Release(c.ctx()) //nolint:errcheck // nothing was written
+	a, err := h.Attr(c.ctx())
+	if err != nil {
+		return err
+	}
+	c.fileHeaders(p)
+	if !a.Mtime.IsZero() || a.Version != "" {
+		c.w.Header().Set("ETag", fileTag(a))
+	}
+	c.w.packs = false // ranges count the bytes of the file
+	http.ServeContent(c.w, c.r, p.Base(), a.Mtime, io.NewSectionReader(handleReader{c.ctx(), h}, 0, a.Size))
+	return nil
+}
+
+// refuseForeignRead keeps pages of other sites from loading a visitor's files as scripts, pictures or workers.
+func (c *call) refuseForeignRead() error {
+	if !c.s.auth.SameSiteRead(c.r, c.caller) || c.r.Header.Get("Service-Worker") != "" {
+		return failed(http.StatusForbidden, "Forbidden")
+	}
+	return nil
+}
+
+// fileTag is a tag of the version, which is cheaper than the hash and just as strong.
+func fileTag(a fs.Attr) string {
+	return `"v-` + strings.Trim(escapePath(string(a.Version)), "/") + `"`
+}
+
+// fileHeaders says what the file is, and that a page in it may not act in the visitor's name.
+func (c *call) fileHeaders(p fs.Path) {
+	h := c.w.Header()
+	name := p.Base()
+	kind := mimeOf(name)
+	switch {
+	case kind == "":
+		kind = "application/octet-stream"
+	case strings.HasPrefix(kind, "text/") || kind == "application/json":
+		kind += "; charset=UTF-8"
+	}
+	h.Set("Content-Type", kind)
+	h.Set("Content-Security-Policy", c.s.policy(pageStyle)+"; "+sandbox)
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if !c.query.Has("v") {
+		h.Set("Cache-Control", "no-cache")
+	}
+	if strings.HasSuffix(name, ".ipynb") || c.query.Get("download") != "" {
+		h.Set("Content-Disposition", "attachment; filename*=utf-8''"+escapeSegment(name))
+	}
+}
+
+// sandbox gives a page from a file an origin of its own.
+const sandbox = "sandbox allow-scripts"
+
+// escapeSegment percent-encodes a name, slashes too.
+func escapeSegment(name string) string { return strings.ReplaceAll(escapePath(name), "/", "%2F") }
+
+// getView answers GET /view{path}: a page that shows a file in a frame.
+func getView(c *call) error {
+	p, err := c.path()
+	if err != nil {
+		return err
+	}
+	e, err := c.stat(p)
+	switch {
+	case err != nil:
+		return err
+	case e.Attr.Type() != fs.File:
+		return missing(p)
+	}
+	src := html.EscapeString(c.s.url("files/" + string(p)))
+	page := `<!DOCTYPE html><html><head><meta charset="utf-8"><title>` + html.EscapeString(p.Base()) +
+		`</title><style>html,body,iframe{margin:0;border:0;width:100%;height:100%}</style></head>` +
+		`<body><iframe sandbox="allow-scripts" src="` + src + `"></iframe></body></html>` + "\n"
+	return c.replyPage(http.StatusOK, page)
+}
+
+// replyPage answers with HTML.
+func (c *call) replyPage(status int, page string) error {
+	c.w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	c.w.WriteHeader(status)
+	_, err := io.WriteString(c.w, page)
+	return ended(err)
+}
+
+// redirectNotebooks answers anything at /api/notebooks, the API before 2014.
+func redirectNotebooks(c *call) error {
+	err := c.redirect(c.s.url("api/contents/"+strings.Trim(c.vars["rest"], "/")), true)
+	if errors.Is(err, errAnswered) {
+		return nil
+	}
+	return err
+}
+
+// listNbconvert answers GET /api/nbconvert. Nothing is converted here, so there are no formats.
+func listNbconvert(c *call) error { return c.reply(http.StatusOK, struct{}{}) }
+
+// nbconvert answers requests for a format that is not there.
+func nbconvert(c *call) error {
+	if _, ok := c.vars["path"]; ok {
+		p, err := c.path()
+		if err != nil {
+			return err
+		}
+		if _, err := c.stat(p); err != nil {
+			return err
+		}
+	}
+	return failed(http.StatusNotFound, "No exporter for the format "+c.vars["format"])
+}

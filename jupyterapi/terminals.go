@@ -1,0 +1,205 @@
+package jupyterapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// terminalModel is what the API tells of a terminal.
+type terminalModel struct {
+	Name         string `json:"name"`
+	LastActivity string `json:"last_activity"`
+}
+
+func showTerminal(t Terminal) terminalModel { return terminalModel{t.Name, stamp(t.LastActivity)} }
+
+// terminalResource returns what the right on a terminal depends on: the folder it was started in.
+func (s *Server) terminalResource(name string) fs.Resource {
+	p, _ := s.places.get("terminal " + name)
+	return fs.Resource{Kind: fs.Terminals, ID: name, Path: p}
+}
+
+// listTerminals answers GET /api/terminals.
+func listTerminals(c *call) error {
+	list := []terminalModel{}
+	for _, t := range c.s.opts.Terminals.List() {
+		if c.may(fs.Read, c.s.terminalResource(t.Name)) {
+			list = append(list, showTerminal(t))
+		}
+	}
+	return c.reply(http.StatusOK, list)
+}
+
+// startTerminal answers POST /api/terminals. A folder that is not there is passed over silently.
+func startTerminal(c *call) error {
+	var body struct {
+		Name string `json:"name"`
+		CWD  string `json:"cwd"`
+	}
+	if _, err := c.decode(&body); err != nil {
+		return err
+	}
+	p := c.workingDir(body.CWD)
+	if err := c.allowed(fs.Execute, fs.Resource{Kind: fs.Terminals, Path: p}); err != nil {
+		return err
+	}
+	t, err := c.s.opts.Terminals.Create(c.ctx(), body.Name, c.s.opts.Dir(p))
+	if err != nil {
+		return startError(err, body.Name)
+	}
+	c.s.places.set("terminal "+t.Name, p)
+	return c.reply(http.StatusOK, showTerminal(t))
+}
+
+// workingDir returns the directory that a client names: a path of the API, or an absolute one in the mount.
+func (c *call) workingDir(cwd string) fs.Path {
+	p, ok := fs.Path(""), false
+	if strings.HasPrefix(cwd, "/") {
+		p, ok = c.s.opts.APIPath(path.Clean(cwd))
+	}
+	if !ok {
+		p = documentOf(path.Clean("/" + cwd))
+	}
+	if e, there, err := c.exists(p); err != nil || !there || e.Attr.Type() != fs.Directory {
+		return ""
+	}
+	return p
+}
+
+func noTerminal(name string, err error) error {
+	if fs.KindOf(err) == fs.NotExist {
+		return failed(http.StatusNotFound, "Terminal not found: "+name)
+	}
+	return err
+}
+
+// getTerminal answers GET /api/terminals/{terminal}.
+func getTerminal(c *call) error {
+	t, err := c.s.opts.Terminals.Get(c.vars["terminal"])
+	if err != nil {
+		return noTerminal(c.vars["terminal"], err)
+	}
+	return c.reply(http.StatusOK, showTerminal(t))
+}
+
+// deleteTerminal answers DELETE /api/terminals/{terminal}.
+func deleteTerminal(c *call) error {
+	name := c.vars["terminal"]
+	if err := c.s.opts.Terminals.Delete(c.ctx(), name); err != nil {
+		return noTerminal(name, err)
+	}
+	c.s.places.forget("terminal " + name)
+	return c.noContent(http.StatusNoContent)
+}
+
+// openTerminal answers the WebSocket /terminals/websocket/{terminal}: arrays such as ["stdout", "text"].
+func openTerminal(c *call) error {
+	name := c.vars["terminal"]
+	if _, err := c.s.opts.Terminals.Get(name); err != nil {
+		return noTerminal(name, err)
+	}
+	return c.withSocket(nil, func(one *socket) {
+		client, err := c.s.opts.Terminals.Attach(name)
+		if err != nil {
+			c.log().Debug("terminal", "name", name, "err", err)
+			return
+		}
+		t := &terminalSocket{call: c, socket: one, client: client, resource: c.s.terminalResource(name)}
+		done := make(chan struct{})
+		go func() { defer close(done); t.fromShell() }()
+		t.fromClient()
+		one.cancel()
+		<-done
+		if err := client.Close(); err != nil {
+			c.log().Debug("terminal", "name", name, "err", err)
+		}
+	})
+}
+
+// terminalSocket joins a WebSocket and a shell.
+type terminalSocket struct {
+	*call
+	socket   *socket
+	client   TerminalClient
+	resource fs.Resource
+}
+
+func (t *terminalSocket) say(parts ...any) error {
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return err
+	}
+	return t.socket.send(websocket.TextMessage, data)
+}
+
+// fromShell shows the shell's output until one side ends.
+func (t *terminalSocket) fromShell() {
+	err := t.say("setup", struct{}{})
+	for err == nil {
+		var text string
+		if text, err = t.client.Recv(t.socket.ctx); err != nil {
+			break
+		}
+		if !t.may(fs.Execute, t.resource) {
+			break
+		}
+		err = t.say("stdout", text)
+	}
+	if errors.Is(err, io.EOF) {
+		if err := t.say("disconnect", 1); err != nil {
+			t.log().Debug("terminal", "err", err)
+		}
+	}
+	t.socket.end(websocket.CloseNormalClosure, "")
+}
+
+// fromClient types what the client sends until one side ends.
+func (t *terminalSocket) fromClient() {
+	for {
+		_, data, err := t.socket.receive()
+		if err != nil {
+			return
+		}
+		if !t.may(fs.Execute, t.resource) {
+			continue
+		}
+		t.s.active.touch()
+		if err := t.obey(data); err != nil {
+			t.log().Debug("terminal", "err", err)
+			return
+		}
+	}
+}
+
+// obey does what one message says. Messages that make no sense are ignored.
+func (t *terminalSocket) obey(data []byte) error {
+	var parts []json.RawMessage
+	var verb string
+	if json.Unmarshal(data, &parts) != nil || len(parts) < 2 || json.Unmarshal(parts[0], &verb) != nil {
+		return nil
+	}
+	switch verb {
+	case "stdin":
+		var text string
+		if json.Unmarshal(parts[1], &text) == nil {
+			return t.client.Write(text)
+		}
+	case "set_size":
+		var rows, cols float64
+		if len(parts) < 3 || json.Unmarshal(parts[1], &rows) != nil || json.Unmarshal(parts[2], &cols) != nil {
+			return nil
+		}
+		if rows >= 1 && cols >= 1 && rows < 1<<15 && cols < 1<<15 {
+			return t.client.Resize(int(rows), int(cols))
+		}
+	}
+	return nil
+}
