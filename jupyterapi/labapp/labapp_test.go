@@ -246,6 +246,28 @@ func TestNothingOutsideIsRead(t *testing.T) {
 	}
 }
 
+// TestLinkedExtensionIsServed installs an extension as `jupyter labextension develop` does: a link to its source folder.
+func TestLinkedExtensionIsServed(t *testing.T) {
+	dir := t.TempDir()
+	source, err := filepath.Abs("testdata/labextensions/@test/fine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "@test"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(source, filepath.Join(dir, "@test", "fine")); err != nil {
+		t.Fatal(err)
+	}
+	h := newHandler(t, Options{Dir: "testdata/lab", LabextensionDirs: []string{dir, "testdata/labextensions"}})
+	if list := h.extensions(); len(list) != 1 || list[0].dir != filepath.Join(dir, "@test", "fine") {
+		t.Errorf("extensions() = %+v, want the linked one alone", list)
+	}
+	if got := do(t, h, "GET", "/lab/extensions/@test/fine/static/style.js", ""); got.Status != 200 {
+		t.Errorf("GET of the linked extension's file = %d, want 200", got.Status)
+	}
+}
+
 func TestFilesComeInTheEncodingThatIsAccepted(t *testing.T) {
 	want, err := os.ReadFile("testdata/lab/static/main.0123456789abcdef.js")
 	if err != nil {
