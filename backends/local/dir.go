@@ -77,7 +77,7 @@ func (x *dir) checkMissing(name string, err error) {
 	if err != unix.ENOENT { //nolint:errorlint // a system call returns a plain errno
 		return
 	}
-	if k, ok := x.kid(name); ok && !k.gone {
+	if k, ok := x.kid(name); ok && !k.isGone() {
 		x.check(name)
 	}
 }

@@ -141,6 +141,9 @@ func (d *Drive) start() (err error) {
 	if err := d.ids.load(d.state); err != nil {
 		return err
 	}
+	if err := d.versions.load(d.state); err != nil {
+		return err
+	}
 	d.root = d.newNode(&st).dir
 	d.names.nodes[d.root.id] = refTo(&d.root.node)
 	d.caps = fs.DriveCaps{
@@ -261,6 +264,9 @@ func (d *Drive) stop() error {
 	}
 	errs = append(errs, d.ids.close(), d.temps.close())
 	if d.state != nil {
+		if d.root != nil { // else they were not read
+			errs = append(errs, d.versions.save(d.state))
+		}
 		errs = append(errs, d.state.close())
 	}
 	closeFd(d.rootFd)

@@ -128,7 +128,7 @@ func (x *dir) Symlink(ctx context.Context, name, target string, o fs.CreateOptio
 // Mknod makes a FIFO, a socket, a device or an empty file.
 func (x *dir) Mknod(ctx context.Context, name string, mode, rdev uint32, o fs.CreateOptions) (fs.Node, error) {
 	n, err := x.make(ctx, "mknod", name, o, func(fd int) error {
-		return unix.Mknodat(fd, name, mode&fs.ModeType|o.Mode&fs.ModePerm, int(rdev))
+		return unix.Mknodat(fd, name, mode&(fs.ModeType|fs.ModePerm)|o.Mode&fs.ModePerm, int(rdev))
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 	"weak"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +32,13 @@ type place struct {
 type kid struct {
 	id    ident
 	stamp stamp
-	gone  bool // removed through us; notices of that may still come
+	gone  time.Time // when it was removed through us, for notices of that may still come; zero if it is there
 }
+
+// goneLife is how long notices of a removal may be late.
+const goneLife = 10 * time.Second
+
+func (k kid) isGone() bool { return !k.gone.IsZero() }
 
 // newNode makes a node. It is in no table yet.
 func (d *Drive) newNode(st *unix.Statx_t) *node {
@@ -81,7 +87,7 @@ func (d *Drive) meet(x *dir, name string, st *unix.Statx_t) (*node, bool) {
 	d.names.mu.Lock()
 	defer d.names.mu.Unlock()
 	if k, ok := x.kids[name]; ok {
-		writing := k.id == id && !k.gone && d.names.nodes[id].Value().writing()
+		writing := k.id == id && !k.isGone() && d.names.nodes[id].Value().writing()
 		if k != (kid{id: id, stamp: seen}) && !writing {
 			return nil, false
 		}
@@ -126,7 +132,7 @@ func (d *Drive) take(x *dir, name string, id ident, ours bool) *node {
 	d.names.mu.Lock()
 	defer d.names.mu.Unlock()
 	if ours && d.watcher != nil {
-		x.setKid(name, kid{gone: true})
+		x.setKid(name, kid{gone: time.Now()})
 	} else {
 		delete(x.kids, name)
 	}
@@ -143,6 +149,17 @@ func (x *dir) setKid(name string, k kid) {
 		x.kids = map[string]kid{}
 	}
 	x.kids[name] = k
+}
+
+// dropGone forgets removals of which no more notices come.
+func (x *dir) dropGone(now time.Time) {
+	x.d.names.mu.Lock()
+	defer x.d.names.mu.Unlock()
+	for name, k := range x.kids {
+		if k.isGone() && now.Sub(k.gone) > goneLife {
+			delete(x.kids, name)
+		}
+	}
 }
 
 func (x *dir) kid(name string) (kid, bool) {

@@ -75,32 +75,42 @@ func (n *node) open(op string, flags int, st *unix.Statx_t) (int, error) {
 	for range 4 {
 		path, ok := n.Path()
 		if !ok {
-			return n.reopen(op, flags, st)
-		}
-		fd, err := openPath(n.d.rootFd, path, flags)
-		switch err { //nolint:errorlint // a system call returns a plain errno
-		case nil:
-			if err := statFd(fd, st); err != nil {
-				closeFd(fd)
-				return -1, fs.Wrap(op, path, err)
-			}
-			if n.d.ident(st) == n.id {
-				return fd, nil
-			}
-			closeFd(fd)
-		case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EISDIR, unix.ENXIO:
-		default:
-			return -1, fs.Wrap(op, path, err)
-		}
-		n.refind()
-		if now, _ := n.Path(); now == path {
 			break
 		}
+		fd, err := n.openAs(op, path, flags, st)
+		if err == nil || fs.KindOf(err) != fs.Stale {
+			return fd, err
+		}
+		n.refind()
+		if now, named := n.Path(); named && now == path {
+			return -1, err
+		}
 	}
-	if _, ok := n.where(); !ok {
-		return n.reopen(op, flags, st)
+	if _, ok := n.where(); ok {
+		return -1, n.stale(op)
 	}
-	return -1, n.stale(op)
+	return n.reopen(op, flags, st)
+}
+
+// openAs opens path, which should lead to the node. It fails with Stale if it does not.
+func (n *node) openAs(op, path string, flags int, st *unix.Statx_t) (int, error) {
+	fd, err := openPath(n.d.rootFd, path, flags)
+	switch err { //nolint:errorlint // a system call returns a plain errno
+	case nil:
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EISDIR, unix.ENXIO:
+		return -1, &fs.Error{Op: op, Path: path, Kind: fs.Stale}
+	default:
+		return -1, fs.Wrap(op, path, err)
+	}
+	if err := statFd(fd, st); err != nil {
+		closeFd(fd)
+		return -1, fs.Wrap(op, path, err)
+	}
+	if n.d.ident(st) != n.id {
+		closeFd(fd)
+		return -1, &fs.Error{Op: op, Path: path, Kind: fs.Stale}
+	}
+	return fd, nil
 }
 
 // refind looks what became of a name that does not lead here any more.

@@ -24,6 +24,7 @@ type missing struct {
 	name string
 	kid  kid
 	path string
+	told bool // as a rename
 }
 
 var outside = fs.WithCause(context.Background(), fs.Cause{Origin: fs.OriginOutside})
@@ -43,7 +44,7 @@ func (x *dir) settle(name string, h hint, others []missing) (m missing, free boo
 	}
 	fd, err := x.enter("check")
 	if err != nil {
-		return missing{}, false // the directory itself is gone, which its parent tells
+		return missing{}, false // the directory itself is gone, which was told
 	}
 	defer closeFd(fd)
 	x.ops.Lock()
@@ -57,7 +58,7 @@ func (x *dir) settle(name string, h hint, others []missing) (m missing, free boo
 		return missing{}, false // nothing can be said of it
 	case !ok && h&hintCreated == 0:
 		x.settleUnknown(name, h, &st)
-	case !ok || known.gone:
+	case !ok || known.isGone():
 		x.settleNew(name, &st, others)
 	case known.id == x.d.ident(&st):
 		x.settleSame(name, known, &st)
@@ -70,8 +71,7 @@ func (x *dir) settle(name string, h hint, others []missing) (m missing, free boo
 func (x *dir) settleFree(name string, h hint, known kid, ok bool) (missing, bool) {
 	m := missing{dir: x, name: name, kid: known, path: x.pathOf(name)}
 	switch {
-	case ok && known.gone:
-		x.d.take(x, name, ident{}, false)
+	case ok && known.isGone():
 		return m, false
 	case ok:
 		x.d.take(x, name, known.id, false)
@@ -94,10 +94,10 @@ func (x *dir) settleUnknown(name string, h hint, st *unix.Statx_t) {
 func (x *dir) settleNew(name string, st *unix.Statx_t, others []missing) {
 	n := x.d.put(x, name, st)
 	for i, m := range others {
-		if m.kid.id == n.id && !m.kid.gone {
+		if m.kid.id == n.id && !m.told {
 			c := x.change(outside, fs.OpRename, name, n, st)
 			c.OldPath = fs.Path(m.path)
-			others[i].kid.gone = true // told
+			others[i].told = true
 			x.d.feed.publish(c)
 			return
 		}

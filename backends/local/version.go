@@ -1,7 +1,12 @@
 package local
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +57,64 @@ func (v *versions) put(id ident, h history) {
 		v.now = map[ident]history{}
 	}
 	v.now[id] = h
+}
+
+// versionTable is where histories are kept from one run to the next, in the state folder. A crash loses them: then versions look
+// new.
+const versionTable = "versions"
+
+// save writes down what a restart would forget.
+func (v *versions) save(s *state) error {
+	name, ok := s.file(versionTable)
+	if !ok {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var b []byte
+	for _, generation := range []map[ident]history{v.old, v.now} {
+		for id, h := range generation {
+			b = fmt.Appendf(b, "%x %x %x %x %x %x %x\n", id.dev, id.ino, uint64(id.btime), uint64(h.ctime), uint64(h.size), uint64(h.base), h.count)
+		}
+	}
+	return writeFile(name, b)
+}
+
+// load reads what save wrote, and removes it: what is true only once is not read twice.
+func (v *versions) load(s *state) error {
+	name, ok := s.file(versionTable)
+	if !ok {
+		return nil
+	}
+	b, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fs.Wrap("read versions", name, err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if id, h, ok := parseHistory(line); ok {
+			v.put(id, h)
+		}
+	}
+	return fs.Wrap("read versions", name, os.Remove(name))
+}
+
+func parseHistory(line string) (ident, history, bool) {
+	var f [7]uint64
+	words := strings.Fields(line)
+	if len(words) != len(f) {
+		return ident{}, history{}, false
+	}
+	for i, s := range words {
+		n, err := strconv.ParseUint(s, 16, 64)
+		if err != nil {
+			return ident{}, history{}, false
+		}
+		f[i] = n
+	}
+	return ident{f[0], f[1], int64(f[2])}, history{int64(f[3]), int64(f[4]), int64(f[5]), uint32(f[6])}, f[6] <= math.MaxUint32
 }
 
 // keep tells that what changed ctime from before to after was not the contents.

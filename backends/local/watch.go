@@ -257,7 +257,9 @@ func (w *watcher) look() {
 			x.addKnown(batch)
 		}
 	}
+	touched := map[*dir]bool{}
 	for p := range batch {
+		touched[p.dir] = true
 		if p.name == "" { // the directory itself was moved, which ends a watch
 			delete(batch, p)
 			w.renew(p.dir)
@@ -265,6 +267,10 @@ func (w *watcher) look() {
 		}
 	}
 	w.settle(batch)
+	now := time.Now()
+	for x := range touched {
+		x.dropGone(now)
+	}
 }
 
 // renew watches a directory again.
@@ -283,42 +289,59 @@ func (x *dir) addKnown(batch map[place]hint) {
 	}
 }
 
-// settle looks at names: first at those that are free now, then at new ones, which may be the same files, then at the rest.
+// settle looks at names: first at those that are free now, then at new ones, which may be the same files, then at the rest. Those in
+// directories that are not where they were come last, when it is known what became of them.
 func (w *watcher) settle(batch map[place]hint) {
 	var free []missing
+	lost := map[place]hint{}
 	for p, h := range batch {
-		if p.dir.free(p.name) {
-			if m, ok := p.dir.settle(p.name, h, nil); ok {
-				free = append(free, m)
-			}
+		isFree, found := p.dir.free(p.name)
+		switch {
+		case !found:
+			lost[p] = h
+			delete(batch, p)
+		case isFree:
+			free = p.dir.settleInto(free, p.name, h)
 			delete(batch, p)
 		}
 	}
 	for _, news := range []bool{true, false} {
 		for p, h := range batch {
-			if k, known := p.dir.kid(p.name); news == (known && !k.gone) {
-				continue
-			}
-			delete(batch, p)
-			if m, ok := p.dir.settle(p.name, h, free); ok {
-				free = append(free, m)
+			if k, known := p.dir.kid(p.name); news != (known && !k.isGone()) {
+				delete(batch, p)
+				free = p.dir.settleInto(free, p.name, h)
 			}
 		}
 	}
+	for p, h := range lost {
+		free = p.dir.settleInto(free, p.name, h)
+	}
 	for _, m := range free {
-		if !m.kid.gone { // else it was told as a rename
+		if !m.told {
 			m.tell()
 		}
 	}
 }
 
-// free reports whether nothing is at name.
-func (x *dir) free(name string) bool {
-	fd, err := x.enter("check")
+// settleInto settles a name, and adds it to the names that are free if it is.
+func (x *dir) settleInto(names []missing, name string, h hint) []missing {
+	if m, ok := x.settle(name, h, names); ok {
+		names = append(names, m)
+	}
+	return names
+}
+
+// free reports whether nothing is at name. found is false if x is not where it was.
+func (x *dir) free(name string) (free, found bool) {
+	var st unix.Statx_t
+	path, ok := x.Path()
+	if !ok {
+		return false, false
+	}
+	fd, err := x.openAs("check", path, unix.O_PATH|unix.O_DIRECTORY, &st)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer closeFd(fd)
-	var st unix.Statx_t
-	return statAt(fd, name, &st) == unix.ENOENT //nolint:errorlint // a system call returns a plain errno
+	return statAt(fd, name, &st) == unix.ENOENT, true //nolint:errorlint // a system call returns a plain errno
 }
