@@ -169,7 +169,12 @@ func (c *call) saveError(p fs.Path, cond condition, err error) error {
 	case fs.Permission, fs.ReadOnly:
 		return &failure{status: http.StatusForbidden, message: "Permission denied: " + string(p), err: err}
 	case fs.NotExist, fs.NotDir:
+		if p.Dir() == "" { // the top folder is always there: it takes no names because it holds the drives
+			return &failure{status: http.StatusForbidden, err: err,
+				message: "The top folder holds only drives: " + string(p) + " (choose a folder inside a drive)"}
+		}
 		return &failure{status: http.StatusNotFound, message: "No such directory: " + string(p.Dir()), err: err}
+	default:
 	}
 	return err
 }

@@ -86,8 +86,8 @@ func (c *call) document(r saveRequest) (document, error) {
 
 // notebook returns the file of a notebook as it is always written. One that breaks the rules of its format is written all the same.
 func (c *call) notebook(content json.RawMessage) (document, error) {
-	nb, err := nbformat.Parse(content)
-	if err != nil {
+	nb := &nbformat.Notebook{}
+	if err := nb.UnmarshalJSON(content); err != nil {
 		return document{}, &failure{status: http.StatusBadRequest, message: "Unexpected error while saving file: " + err.Error(), err: err}
 	}
 	if notary := c.notary(); notary == nil {
