@@ -46,6 +46,9 @@ func (x *dir) lookup(ctx context.Context, name string) (fs.Node, *unix.Statx_t, 
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fs.Wrap("lookup", name, err)
 	}
+	if err := fs.CheckName(name); err != nil {
+		return nil, nil, err // whatever the caller has checked: ".." is not beneath
+	}
 	if x.isReserved(name) {
 		return nil, nil, &fs.Error{Op: "lookup", Path: x.pathOf(name), Kind: fs.NotExist}
 	}
@@ -118,7 +121,11 @@ func (x *dir) begin(ctx context.Context, op, name string) (fd int, done func(), 
 	return fd, func() { x.ops.Unlock(); closeFd(fd) }, nil
 }
 
+// mayChange returns an error if name in x may not be changed.
 func (x *dir) mayChange(ctx context.Context, op, name string) error {
+	if err := fs.CheckName(name); err != nil {
+		return err
+	}
 	path := x.pathOf(name)
 	switch {
 	case ctx.Err() != nil:

@@ -190,6 +190,25 @@ func (d *Drive) setID(fd int, id fs.FileID, st *unix.Statx_t) error {
 	return nil
 }
 
+// disown takes the id from the file that fd is: it stays with a path that the file has lost, while the file has other names. n is its
+// node, or nil if nobody has it.
+func (d *Drive) disown(fd int, n *node) {
+	var before, after unix.Statx_t
+	if statFd(fd, &before) != nil {
+		return
+	}
+	d.ids.drop(d.ident(&before))
+	if err := unix.Removexattr(procPath(fd), xattrID); err != nil {
+		return // it had none
+	}
+	if statFd(fd, &after) == nil {
+		d.keep(&before, &after)
+		if n != nil {
+			d.restamp(n, &after)
+		}
+	}
+}
+
 // FileID returns the document's id, giving it one if it has none.
 func (n *node) FileID(ctx context.Context) (fs.FileID, error) {
 	if err := ctx.Err(); err != nil {

@@ -16,6 +16,7 @@ type move struct {
 	src, dst       unix.Statx_t // before
 	hasDst         bool
 	dstID          fs.FileID // of the target
+	dstFd          int       // the target, if it has other names, else -1
 	oldPath, path  string
 	cause          context.Context
 	exchange, lone bool // lone: the target must be free
@@ -34,7 +35,7 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 		return err
 	}
 	m := &move{
-		from: x, to: y, name: name, newName: newName, cause: ctx,
+		dstFd: -1, from: x, to: y, name: name, newName: newName, cause: ctx,
 		exchange: flags&fs.RenameExchange != 0, lone: flags&fs.RenameNoReplace != 0,
 	}
 	if m.exchange && m.lone {
@@ -54,6 +55,11 @@ func (m *move) run() (err error) {
 		return err
 	}
 	defer closeFd(m.toFd)
+	defer func() {
+		if m.dstFd >= 0 {
+			closeFd(m.dstFd)
+		}
+	}()
 	defer lockBoth(m.from, m.to)()
 	m.oldPath, m.path = m.from.pathOf(m.name), m.to.pathOf(m.newName)
 	if err := m.inspect(); err != nil {
@@ -93,7 +99,10 @@ func (m *move) inspect() error {
 		if !m.exchange && !isDir(&m.dst) {
 			m.dstID = d.idAt(m.toFd, m.newName, d.ident(&m.dst))
 		}
-		return nil
+		if !m.exchange && m.dst.Nlink > 1 && !m.dstID.IsZero() && m.src.Ino != m.dst.Ino {
+			m.dstFd, err = openAt(m.toFd, m.newName, unix.O_PATH, 0)
+		}
+		return err
 	case unix.ENOENT:
 		return nil
 	default:
@@ -140,6 +149,9 @@ func (m *move) record() error {
 		return err
 	}
 	if !m.dstID.IsZero() && !isDir(st) {
+		if m.dstFd >= 0 {
+			d.disown(m.dstFd, old)
+		}
 		d.inherit(m.toFd, m.newName, n, m.dstID)
 		if err := statAt(m.toFd, m.newName, st); err != nil {
 			return err

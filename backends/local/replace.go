@@ -400,6 +400,9 @@ func (w *replacement) record() (fs.Replaced, error) {
 	if w.now.there {
 		op, old = fs.OpReplace, w.x.taken(w.name, &w.now.st)
 	}
+	if w.now.there && w.now.st.Nlink > 1 {
+		w.d.disown(w.now.fd, old)
+	}
 	n := w.d.put(w.x, w.name, &st)
 	old.supersede()
 	c := w.x.change(w.ctx, op, w.name, n, &st)
