@@ -41,3 +41,18 @@ func needRoot(t *testing.T) {
 		t.Skip("only root can become another user")
 	}
 }
+
+// memoryDir returns a directory in memory, where syncing is quick, if there is one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fusemount-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

@@ -200,6 +200,7 @@ func (m *Server) close(ctx context.Context) error {
 	m.echo.stop()
 	m.notifier.stop()
 	err := m.leave(ctx)
+	m.refusals.close(context.WithoutCancel(ctx))
 	m.handles.releaseAll(context.WithoutCancel(ctx))
 	return fs.Wrap("unmount", m.mountpoint, err)
 }

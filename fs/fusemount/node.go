@@ -103,7 +103,8 @@ type call struct {
 	who   Caller
 	view  *access.View
 	nodes *access.Nodes
-	again bool // the thread was answered ESTALE before, and must not be twice
+	again bool     // the thread was answered ESTALE before, and must not be twice
+	kept  *refusal // what was kept open for it
 }
 
 // enter begins a request.
@@ -169,7 +170,7 @@ func (n *node) reply(c *call, out *fuse.EntryOut, find func() (fs.Node, error)) 
 			return nil, n.errno("lookup", err)
 		}
 		child := n.m.table.get(n.m, f, a.Mode)
-		if f.Superseded() && try < maxLookups {
+		if (!c.hold(f, a) || f.Superseded()) && try < maxLookups {
 			continue
 		}
 		fillEntry(out, a, c.cacheFor(f))

@@ -62,14 +62,14 @@ func sxTime(t time.Time) fuse.SxTime {
 
 // attr returns the attributes, through the handle if there is one of the caller's.
 func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
-	if h, ok := fh.(*handle); ok && !h.echo && (!n.m.opts.PerCaller || h.view == c.view) {
+	if h, ok := fh.(*handle); ok && h.h != nil && (!n.m.opts.PerCaller || h.view == c.view) {
 		a, err := h.h.Attr(c.ctx)
 		return a, n.errno("getattr", err)
 	}
 	c.nodes.Settle(c.ctx, n.fs)
 	var a fs.Attr
-	errno := n.byPath(c, "getattr", func(f fs.Node) (err error) {
-		a, err = c.nodes.Attr(c.ctx, f)
+	errno := n.byPath(c, "getattr", func() (err error) {
+		a, err = c.nodes.Attr(c.ctx, n.fs)
 		return err
 	})
 	return a, errno
@@ -98,8 +98,8 @@ func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, 
 		return a, n.errno("setattr", err)
 	}
 	var a fs.Attr
-	errno := n.byPath(c, "setattr", func(f fs.Node) (err error) {
-		a, err = c.nodes.SetAttr(c.ctx, f, set)
+	errno := n.byPath(c, "setattr", func() (err error) {
+		a, err = c.nodes.SetAttr(c.ctx, n.fs, set)
 		return err
 	})
 	return a, errno
@@ -185,8 +185,8 @@ func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
 		return errno
 	}
 	var s fs.Statfs
-	errno = n.byPath(c, "statfs", func(f fs.Node) (err error) {
-		s, err = c.nodes.Statfs(c.ctx, f)
+	errno = n.byPath(c, "statfs", func() (err error) {
+		s, err = c.nodes.Statfs(c.ctx, n.fs)
 		return err
 	})
 	if errno != 0 {

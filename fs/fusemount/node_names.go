@@ -102,8 +102,8 @@ func (n *node) Link(ctx context.Context, target gofuse.InodeEmbedder, name strin
 		return nil, syscall.EXDEV
 	}
 	var made fs.Node
-	errno = t.byPath(c, "link", func(f fs.Node) (err error) {
-		made, err = c.nodes.Link(c.ctx, f, dir, name)
+	errno = t.byPath(c, "link", func() (err error) {
+		made, err = c.nodes.Link(c.ctx, t.fs, dir, name)
 		return err
 	})
 	if errno != 0 {
@@ -162,9 +162,7 @@ func (n *node) Rename(ctx context.Context, name string, to gofuse.InodeEmbedder,
 		return syscall.ESTALE
 	}
 	err := c.nodes.Rename(c.ctx, n.dir, name, dst.dir, newName, how)
-	if err == nil {
-		n.m.refusals.clear(c.who.TID)
-	}
+	c.done()
 	return n.errno("rename", err)
 }
 

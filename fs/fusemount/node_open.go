@@ -24,18 +24,12 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 		c.nodes.Settle(c.ctx, n.fs)
 	}
 	var h fs.Handle
-	of := n.fs
-	errno = n.byPath(c, "open", func(f fs.Node) (err error) {
-		h, err = c.nodes.Open(c.ctx, f, how)
-		of = f
+	errno = n.byPath(c, "open", func() (err error) {
+		h, err = c.nodes.Open(c.ctx, n.fs, how)
 		return err
 	})
-	switch {
-	case errno != 0:
+	if errno != 0 {
 		return nil, 0, errno
-	case of != n.fs:
-		// A handle of another node than the kernel has asked for: it must keep no pages of it.
-		return n.opened(&handle{h: h, view: c.view, cause: fs.CauseOf(c.ctx), fd: -1}), fuse.FOPEN_DIRECT_IO, 0
 	}
 	return n.opened(c.handle(h, how)), n.keepCache(c, h), 0
 }
@@ -67,7 +61,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if errno != 0 {
 		return nil, nil, 0, n.abandon(c, h, errno)
 	}
-	n.m.refusals.clear(c.who.TID)
+	c.done()
 	child, _ := in.Operations().(*node)
 	return in, child.opened(c.handle(h, o.Flags)), child.keepCache(c, h), 0
 }

@@ -5,24 +5,22 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // reach does what a call asks for that reached the node by a path and does not open it.
-func (n *node) reach(ctx context.Context, op string, do func(*call, fs.Node) error) syscall.Errno {
+func (n *node) reach(ctx context.Context, op string, do func(*call) error) syscall.Errno {
 	c, errno := n.enter(ctx)
 	if errno != 0 {
 		return errno
 	}
-	return n.byPath(c, op, func(f fs.Node) error { return do(c, f) })
+	return n.byPath(c, op, func() error { return do(c) })
 }
 
 // Getxattr returns an extended attribute; with too small a dest its size and ERANGE.
 func (n *node) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
 	var v []byte
-	errno := n.reach(ctx, "getxattr", func(c *call, f fs.Node) (err error) {
-		v, err = c.nodes.Xattr(c.ctx, f, attr)
+	errno := n.reach(ctx, "getxattr", func(c *call) (err error) {
+		v, err = c.nodes.Xattr(c.ctx, n.fs, attr)
 		return err
 	})
 	if errno != 0 {
@@ -34,8 +32,8 @@ func (n *node) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, 
 // Listxattr returns the names, each ended by NUL.
 func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
 	var names []string
-	errno := n.reach(ctx, "listxattr", func(c *call, f fs.Node) (err error) {
-		names, err = c.nodes.Xattrs(c.ctx, f)
+	errno := n.reach(ctx, "listxattr", func(c *call) (err error) {
+		names, err = c.nodes.Xattrs(c.ctx, n.fs)
 		return err
 	})
 	if errno != 0 {
@@ -58,14 +56,14 @@ func fit(dest, v []byte) (uint32, syscall.Errno) {
 // Setxattr sets an extended attribute.
 func (n *node) Setxattr(ctx context.Context, attr string, data []byte, flags uint32) syscall.Errno {
 	create, replace := flags&unix.XATTR_CREATE != 0, flags&unix.XATTR_REPLACE != 0
-	return n.reach(ctx, "setxattr", func(c *call, f fs.Node) error {
-		return c.nodes.SetXattr(c.ctx, f, attr, data, create, replace)
+	return n.reach(ctx, "setxattr", func(c *call) error {
+		return c.nodes.SetXattr(c.ctx, n.fs, attr, data, create, replace)
 	})
 }
 
 // Removexattr removes one.
 func (n *node) Removexattr(ctx context.Context, attr string) syscall.Errno {
-	return n.reach(ctx, "removexattr", func(c *call, f fs.Node) error {
-		return c.nodes.RemoveXattr(c.ctx, f, attr)
+	return n.reach(ctx, "removexattr", func(c *call) error {
+		return c.nodes.RemoveXattr(c.ctx, n.fs, attr)
 	})
 }

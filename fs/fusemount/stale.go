@@ -13,58 +13,94 @@ import (
 // rememberRefusal is how long a thread that was answered ESTALE is expected to come back.
 const rememberRefusal = 10 * time.Second
 
-// maxRefusals is how many such threads are kept before old ones are looked for.
-const maxRefusals = 1024
-
-// refusals remembers the threads whose last path operation was answered ESTALE: the kernel repeats a call once only, so a second
-// ESTALE would surface in the program.
+// refusals remembers the threads whose last path operation was answered ESTALE. The kernel repeats a call once only, so a second
+// ESTALE would surface in the program: what such a thread looks up is kept open until its operation is done.
 type refusals struct {
 	some atomic.Bool // whether last may hold anything
 	mu   sync.Mutex  // guards last
-	last map[uint32]time.Time
+	last map[uint32]*refusal
 }
 
-// refuse reports whether the thread may be answered ESTALE, and remembers that it was.
-func (r *refusals) refuse(tid uint32) bool {
+type refusal struct {
+	timer *time.Timer // forgets a thread that does not come back
+	pin   fs.Handle   // of what the thread has looked up since; may be nil
+}
+
+// refuse reports whether the thread may be answered ESTALE, and remembers that it was. If not, it forgets the thread and returns
+// what was kept open for it.
+func (r *refusals) refuse(tid uint32) (bool, *refusal) {
 	if tid == 0 {
-		return false
+		return false, nil
 	}
-	now := time.Now()
+	if before := r.take(tid); before != nil {
+		return false, before
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at, ok := r.last[tid]; ok && now.Sub(at) < rememberRefusal {
-		delete(r.last, tid)
-		return false
-	}
-	if len(r.last) >= maxRefusals {
-		r.prune(now)
-	}
 	if r.last == nil {
-		r.last = map[uint32]time.Time{}
+		r.last = map[uint32]*refusal{}
 	}
-	r.last[tid] = now
+	r.last[tid] = &refusal{timer: time.AfterFunc(rememberRefusal, func() { r.take(tid).release(context.Background()) })}
 	r.some.Store(true)
-	return true
+	return true, nil
 }
 
-// prune forgets the threads that did not come back. The caller holds mu.
-func (r *refusals) prune(now time.Time) {
-	for tid, at := range r.last {
-		if now.Sub(at) >= rememberRefusal {
-			delete(r.last, tid)
-		}
-	}
-}
-
-// clear forgets a thread whose path operation went well.
-func (r *refusals) clear(tid uint32) {
+// refused reports whether the thread was answered ESTALE.
+func (r *refusals) refused(tid uint32) bool {
 	if !r.some.Load() {
-		return
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.last[tid] != nil
+}
+
+// keep keeps h open until the thread's next path operation is done.
+func (r *refusals) keep(ctx context.Context, tid uint32, h fs.Handle) {
+	r.mu.Lock()
+	x := r.last[tid]
+	if x != nil {
+		x.pin, h = h, x.pin
+	}
+	r.mu.Unlock()
+	(&refusal{pin: h}).release(ctx)
+}
+
+// take forgets a thread and returns what is known of it, nil if nothing is.
+func (r *refusals) take(tid uint32) *refusal {
+	if !r.some.Load() {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.last[tid]
 	delete(r.last, tid)
 	r.some.Store(len(r.last) > 0)
+	return x
+}
+
+// close forgets all.
+func (r *refusals) close(ctx context.Context) {
+	r.mu.Lock()
+	all := r.last
+	r.last = nil
+	r.mu.Unlock()
+	for _, x := range all {
+		x.release(ctx)
+	}
+}
+
+// release lets go of what was kept open.
+func (x *refusal) release(ctx context.Context) {
+	if x == nil {
+		return
+	}
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+	if x.pin != nil {
+		_ = x.pin.Release(ctx) // nothing was written through it
+	}
 }
 
 // stale reports whether an operation that reached the node by a path, without a handle, is to be answered ESTALE.
@@ -81,10 +117,20 @@ func (n *node) stale(c *call) bool {
 
 // refuse reports whether the request may be answered ESTALE.
 func (c *call) refuse() bool {
-	if !c.again {
-		c.again = !c.m.refusals.refuse(c.who.TID)
+	if c.again {
+		return false
 	}
-	return !c.again
+	ok, kept := c.m.refusals.refuse(c.who.TID)
+	if !ok {
+		c.again, c.kept = true, kept
+	}
+	return ok
+}
+
+// done ends a path operation that went well, or was not to be refused.
+func (c *call) done() {
+	c.kept.release(c.ctx)
+	c.m.refusals.take(c.who.TID).release(c.ctx)
 }
 
 // linked reports whether a node has a name left.
@@ -93,41 +139,31 @@ func (n *node) linked(ctx context.Context) bool {
 	return err == nil && a.Nlink > 0
 }
 
-// byPath does what a call by path asks for. When the thread was refused before, a superseded node serves it; what the drive
-// cannot reach any more is then done to the node that has the name now, which is what the caller named.
-func (n *node) byPath(c *call, op string, do func(fs.Node) error) syscall.Errno {
+// byPath does what a call by path asks for, unless it is to be answered ESTALE. A drive says so too, of a file that it cannot reach
+// any more.
+func (n *node) byPath(c *call, op string, do func() error) syscall.Errno {
 	if n.stale(c) {
 		return syscall.ESTALE
 	}
-	err := do(n.fs)
-	if err != nil && fs.KindOf(err) == fs.Stale {
-		if c.refuse() {
-			return syscall.ESTALE
-		}
-		if now := n.current(c); now != nil {
-			err = do(now)
-		}
+	err := do()
+	if err != nil && fs.KindOf(err) == fs.Stale && c.refuse() {
+		return syscall.ESTALE
 	}
-	if err == nil && n.dir == nil {
-		n.m.refusals.clear(c.who.TID)
+	if c.again || err == nil && n.dir == nil {
+		c.done()
 	}
 	return n.errno(op, err)
 }
 
-// current returns the node that has the name that n had, nil if none has.
-func (n *node) current(c *call) fs.Node {
-	p, _ := c.nodes.Path(n.fs)
-	in := n.m.notifier.find(p.Dir())
-	if in == nil {
-		return nil
+// hold keeps f, which the request has looked up, open for a thread that was answered ESTALE. It reports whether f can be reached.
+func (c *call) hold(f fs.Node, a fs.Attr) bool {
+	if a.Type() != fs.File || !c.m.refusals.refused(c.who.TID) {
+		return true
 	}
-	dir, ok := in.Operations().(*node)
-	if !ok || dir.dir == nil {
-		return nil
+	h, err := c.nodes.Open(c.ctx, f, fs.OpenRead)
+	if err != nil {
+		return fs.KindOf(err) != fs.Stale
 	}
-	now, err := c.nodes.Lookup(c.ctx, dir.dir, p.Base())
-	if err != nil || now == n.fs {
-		return nil // what the old node has said holds
-	}
-	return now
+	c.m.refusals.keep(c.ctx, c.who.TID, h)
+	return true
 }

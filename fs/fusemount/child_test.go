@@ -1,0 +1,107 @@
+package fusemount
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// child is this program, started to do something in a mount from outside of the process that serves it.
+type child struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	out   bytes.Buffer
+}
+
+// copied is the program at a place where every user may execute it.
+var copied = sync.OnceValues(func() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp("", "fusemount-test-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, "child")
+	in, err := os.ReadFile(exe)
+	if err != nil {
+		return "", err
+	}
+	return to, os.WriteFile(to, in, 0o755)
+})
+
+// nobody is the ordinary user of the tests.
+const nobody = 65534
+
+// start starts children[as] in the directory dir as the user uid. It ends when its standard input does.
+func start(t *testing.T, as, dir string, uid uint32, args ...string) *child {
+	t.Helper()
+	exe, err := copied()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{t: t, cmd: exec.CommandContext(t.Context(), exe, args...)}
+	c.cmd.Env = append(os.Environ(), "FUSEMOUNT_TEST_CHILD="+as, "FUSEMOUNT_TEST_DIR="+dir)
+	c.cmd.Stdout, c.cmd.Stderr = &c.out, os.Stderr
+	if uid != uint32(os.Geteuid()) {
+		c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		c.cmd.Dir = "/"
+	}
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// stop ends the child and returns what it has printed.
+func (c *child) stop() []byte {
+	c.t.Helper()
+	if err := c.stdin.Close(); err != nil {
+		c.t.Error(err)
+	}
+	return c.wait()
+}
+
+func (c *child) wait() []byte {
+	c.t.Helper()
+	if err := c.cmd.Wait(); err != nil {
+		c.t.Errorf("the child process ended with %v: %s", err, c.out.Bytes())
+	}
+	return c.out.Bytes()
+}
+
+// stopJSON is stop for a child that prints JSON.
+func (c *child) stopJSON(to any) {
+	c.t.Helper()
+	out := c.stop()
+	if err := json.Unmarshal(out, to); err != nil {
+		c.t.Fatalf("the child printed %q: %v", out, err)
+	}
+}
+
+// childDir is the directory in which a child works.
+func childDir() string { return os.Getenv("FUSEMOUNT_TEST_DIR") }
+
+// untilEOF returns a channel that is closed when standard input ends.
+func untilEOF() <-chan struct{} {
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		_, _ = io.Copy(io.Discard, os.Stdin) // any end is the end
+	}()
+	return end
+}
