@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// testEnv is an environment with folders of its own.
+func testEnv(t *testing.T) environment {
+	t.Helper()
+	home := t.TempDir()
+	return environment{
+		vars: map[string]string{"HOME": home, "XDG_RUNTIME_DIR": filepath.Join(home, "run"), "PATH": os.Getenv("PATH")},
+		uid:  os.Getuid(), gid: os.Getgid(), user: "ada", home: home, cwd: home, exe: "/nonexistent", umask: 0o022,
+	}
+}
+
+// call runs a command line and returns its exit code and output.
+func call(t *testing.T, env environment, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(context.Background(), args, env, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		code   int
+		stderr string // what it must say
+	}{
+		{"no such command", []string{"fly"}, exitUsage, "unknown command"},
+		{"no such subcommand", []string{"drive", "fly"}, exitUsage, `unknown command "fly"`},
+		{"no such flag", []string{"up", "--fly"}, exitUsage, "unknown flag"},
+		{"status without a daemon", []string{"status"}, exitNotRunning, "jupyter-drive up"},
+		{"down without a daemon", []string{"down"}, exitNotRunning, "no daemon is running"},
+		{"remove of an unknown drive", []string{"drive", "remove", "x"}, exitNotFound, "drive list"},
+		{"remove of an unknown user", []string{"user", "remove", "x"}, exitNotFound, "user list"},
+		{"bad user name", []string{"user", "add", "a/b"}, exitUsage, "cannot be a user's name"},
+		{"the owner as a user", []string{"user", "add", "ada"}, exitConflict, "already"},
+		{"bad drive name", []string{"drive", "add", "A B", "/tmp"}, exitUsage, "a drive's name has"},
+		{"unknown scheme", []string{"drive", "add", "x", "s3://bucket"}, exitUsage, "local folders only"},
+		{"missing folder", []string{"drive", "add", "x", "/no/such/folder"}, exitNotFound, "/no/such/folder"},
+		{"check of an unknown drive", []string{"drive", "check", "x"}, exitNotFound, "no drive"},
+		{"mount with one argument", []string{"mount", "x"}, exitUsage, "a URL and a folder"},
+		{"umount of nothing", []string{"umount", "/tmp"}, exitNotFound, "nothing of ours"},
+		{"one TLS file", []string{"serve", "--no-mount", "--tls-cert", "x"}, exitUsage, "both"},
+		{"missing TLS files", []string{"serve", "--no-mount", "--tls-cert", "x", "--tls-key", "y"}, exitConfig, "TLS"},
+		{"bad address", []string{"serve", "--no-mount", "--listen", "x"}, exitUsage, "not an address"},
+		{"unknown root", []string{"serve", "--no-mount", "--root", "x"}, exitNotFound, "there are: home"},
+		{"help", []string{"--help"}, exitOK, ""},
+		{"version", []string{"version"}, exitOK, ""},
+		{"completion", []string{"completion", "bash"}, exitOK, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, stdout, stderr := call(t, testEnv(t), tt.args...)
+			if code != tt.code || !strings.Contains(stderr, tt.stderr) {
+				t.Errorf("%q = %d\nstdout: %s\nstderr: %s\nwant %d and %q", tt.args, code, stdout, stderr, tt.code, tt.stderr)
+			}
+			if code != exitOK && stdout != "" {
+				t.Errorf("an error wrote to stdout: %q", stdout)
+			}
+		})
+	}
+}
+
+func TestBadConfigurationIsExit3(t *testing.T) {
+	env := testEnv(t)
+	path := writeConfig(t, "nonsense = 1\n")
+	for _, args := range [][]string{{"config", "check"}, {"drive", "list"}, {"user", "list"}, {"up", "--no-mount"}} {
+		code, _, stderr := call(t, env, append(args, "--config", path)...)
+		if code != exitConfig || !strings.Contains(stderr, "nonsense") {
+			t.Errorf("%q = %d %q, want %d", args, code, stderr, exitConfig)
+		}
+	}
+}
+
+func TestDriveAddCheckListRemove(t *testing.T) {
+	env := testEnv(t)
+	folder := filepath.Join(env.home, "notes")
+	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes", "--create"); code != 0 {
+		t.Fatalf("drive add = %d %s", code, stderr)
+	}
+	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes"); code != exitConflict {
+		t.Errorf("drive add twice = %d %s, want %d", code, stderr, exitConflict)
+	}
+	code, stdout, _ := call(t, env, "drive", "list", "--json")
+	var list struct{ Drives []driveStatus }
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 {
+		t.Fatalf("drive list --json = %d %q: %v", code, stdout, err)
+	}
+	if len(list.Drives) != 1 || list.Drives[0].URL != "file:"+folder || list.Drives[0].State != "ok" {
+		t.Errorf("drives = %+v", list.Drives)
+	}
+	if code, _, stderr := call(t, env, "drive", "check", "--json"); code != 0 {
+		t.Errorf("drive check = %d %s", code, stderr)
+	}
+	if err := os.Rename(folder, folder+"2"); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := call(t, env, "drive", "check"); code != exitUnhealthy || !strings.Contains(stdout, "FAIL") {
+		t.Errorf("drive check of a missing folder = %d %q, want %d", code, stdout, exitUnhealthy)
+	}
+	if code, _, stderr := call(t, env, "drive", "remove", "notes"); code != 0 {
+		t.Errorf("drive remove = %d %s", code, stderr)
+	}
+	if _, stdout, _ := call(t, env, "drive", "list"); strings.Contains(stdout, "notes") {
+		t.Errorf("after remove the list is %q", stdout)
+	}
+	if _, err := os.Stat(folder + "2"); err != nil {
+		t.Errorf("removing a drive touched its files: %v", err)
+	}
+}
+
+func TestUserAddPrintsALinkOnce(t *testing.T) {
+	env := testEnv(t)
+	code, stdout, stderr := call(t, env, "user", "add", "grace")
+	if code != 0 || !strings.Contains(stdout, "/lab?token=") || strings.Count(stdout, "\n") != 1 {
+		t.Fatalf("user add = %d %q %q", code, stdout, stderr)
+	}
+	_, token, _ := strings.Cut(strings.TrimSpace(stdout), "token=")
+	text, err := os.ReadFile(env.configFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), token) {
+		t.Error("the configuration holds the token itself")
+	}
+	if info, err := os.Stat(env.configFile()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the configuration has mode %v, %v", info.Mode(), err)
+	}
+	if code, _, _ := call(t, env, "user", "add", "grace"); code != exitConflict {
+		t.Errorf("user add twice = %d, want %d", code, exitConflict)
+	}
+	if code, _, _ := call(t, env, "user", "remove", "grace"); code != 0 {
+		t.Errorf("user remove = %d", code)
+	}
+	if _, stdout, _ := call(t, env, "user", "list"); stdout != "" {
+		t.Errorf("users after remove: %q", stdout)
+	}
+}
+
+func TestOneDaemonPerStateFolder(t *testing.T) {
+	dir := t.TempDir()
+	first, err := takeLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeLock(dir); exitCode(err) != exitRunning || !strings.Contains(err.Error(), "pid") {
+		t.Errorf("a second lock = %v, want exit code %d", err, exitRunning)
+	}
+	if err := first.release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "VERSION"), []byte("99\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeLock(dir); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("a newer state folder = %v", err)
+	}
+}
+
+func exitCode(err error) int {
+	var exit *exitError
+	if e, ok := err.(*exitError); ok { //nolint:errorlint // the outermost is the one that counts
+		exit = e
+		return exit.code
+	}
+	return -1
+}
+
+func TestCleanBaseURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "/", "/": "/", "x": "/x/", "/a/b/": "/a/b/", "/a%40b/": "/a%40b/", "//x//": "/x/",
+	} {
+		if got, err := cleanBaseURL(in); got != want || err != nil {
+			t.Errorf("cleanBaseURL(%q) = %q, %v; want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"/x?y", "/x#y", "/%zz"} {
+		if got, err := cleanBaseURL(in); err == nil {
+			t.Errorf("cleanBaseURL(%q) = %q, want an error", in, got)
+		}
+	}
+}
+
+func TestDriveNameOf(t *testing.T) {
+	for in, want := range map[string]string{"Projects": "projects", "My Data": "my-data", ".": "drive", "été": "-t-", "": "drive"} {
+		if got := driveNameOf(in); got != want {
+			t.Errorf("driveNameOf(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// Defaults of the configuration.
+const (
+	defaultListen = "127.0.0.1:8888"
+	defaultMount  = "~/JupyterDrive"
+)
+
+// config is the configuration file. Every key is named in docs/config.md.
+type config struct {
+	Version int    `toml:"version"`
+	Mount   string `toml:"mount"`
+	Listen  string `toml:"listen"`
+	BaseURL string `toml:"base_url"`
+	Root    string `toml:"root"`
+
+	AllowedHosts []string `toml:"allowed_hosts"` // Host names besides localhost and the address listened on
+	AllowOrigins []string `toml:"allow_origins"` // Origins of other web sites that may use the API
+
+	TLS     tlsConfig              `toml:"tls"`
+	Kernels kernelsConfig          `toml:"kernels"`
+	Drives  map[string]driveConfig `toml:"drives"`
+	Users   []userConfig           `toml:"user"`
+
+	path string // where it was read from
+}
+
+type tlsConfig struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+type kernelsConfig struct {
+	Python      string   `toml:"python"`       // interpreter of Python kernels
+	EnvPrefixes []string `toml:"env_prefixes"` // more Python prefixes in which to look for kernels
+}
+
+type driveConfig struct {
+	URL  string `toml:"url"`
+	ID   string `toml:"id"`
+	Mode string `toml:"mode"` // "read-write" (default) or "read-only"
+}
+
+type userConfig struct {
+	Name        string `toml:"name"`
+	TokenSHA256 string `toml:"token_sha256"` // hexadecimal
+}
+
+// laterKeys belong to features that this version does not have: they are errors with that reason, never ignored.
+var laterKeys = []string{"auth", "access", "cull_idle", "expose_identity", "cache", "login", "region", "endpoint", "path_style", "close"}
+
+// loadConfig reads and checks the file. One that does not exist is the default configuration.
+func loadConfig(path string) (*config, error) {
+	c := &config{Version: 1, Mount: defaultMount, Listen: defaultListen, BaseURL: "/", path: path}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return nil, fail(exitConfig, "the configuration cannot be read: %v", err)
+	}
+	meta, err := toml.Decode(string(data), c)
+	if err != nil {
+		var parse toml.ParseError
+		if errors.As(err, &parse) {
+			return nil, fail(exitConfig, "%s:%d: %s", path, parse.Position.Line, parse.Message)
+		}
+		return nil, fail(exitConfig, "%s: %v", path, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return nil, fail(exitConfig, "%s", unknownKey(path, data, unknown[0]))
+	}
+	if problems := c.check(); len(problems) > 0 {
+		return nil, fail(exitConfig, "%s: %s", path, strings.Join(problems, "\n"+path+": "))
+	}
+	return c, nil
+}
+
+// unknownKey says where an unknown key is and what may have been meant.
+func unknownKey(path string, data []byte, key toml.Key) string {
+	name := key[len(key)-1]
+	text := fmt.Sprintf("%s:%d: unknown key %q", path, lineOf(data, key), key.String())
+	if slices.Contains(laterKeys, name) || slices.Contains(laterKeys, key[0]) {
+		return text + ": this version does not have that feature; remove the key"
+	}
+	if near := nearest(name, knownKeys(key)); near != "" {
+		return fmt.Sprintf("%s: did you mean %q?", text, near)
+	}
+	return text + "; known here: " + strings.Join(knownKeys(key), ", ")
+}
+
+// knownKeys returns the keys that may stand where key does.
+func knownKeys(key toml.Key) []string {
+	switch {
+	case len(key) == 1:
+		return []string{"version", "mount", "listen", "base_url", "root", "allowed_hosts", "allow_origins", "tls", "kernels", "drives", "user"}
+	case key[0] == "tls":
+		return []string{"cert", "key"}
+	case key[0] == "kernels":
+		return []string{"python", "env_prefixes"}
+	case key[0] == "drives":
+		return []string{"url", "id", "mode"}
+	case key[0] == "user":
+		return []string{"name", "token_sha256"}
+	}
+	return nil
+}
+
+// lineOf returns the first line on which the key is set; the decoder does not tell.
+func lineOf(data []byte, key toml.Key) int {
+	name, table := key[len(key)-1], strings.Join(key[:len(key)-1], ".")
+	current := ""
+	for i, line := range bytes.Split(data, []byte("\n")) {
+		text := strings.TrimSpace(string(line))
+		if strings.HasPrefix(text, "[") {
+			current = strings.Trim(strings.SplitN(text, "#", 2)[0], "[] \t")
+			if current == key.String() {
+				return i + 1
+			}
+			continue
+		}
+		k, _, ok := strings.Cut(text, "=")
+		if ok && current == table && strings.Trim(strings.TrimSpace(k), `"'`) == name {
+			return i + 1
+		}
+	}
+	return 1
+}
+
+// nearest returns the candidate within two edits of name, or "".
+func nearest(name string, candidates []string) string {
+	best, found := 3, ""
+	for _, c := range candidates {
+		if d := editDistance(name, c); d < best {
+			best, found = d, c
+		}
+	}
+	return found
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// check returns what is wrong with the values.
+func (c *config) check() (problems []string) {
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if c.Version != 1 {
+		add("version = %d is not known; this program reads version 1", c.Version)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		add("listen = %q is not an address such as %q", c.Listen, defaultListen)
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		add("tls needs both cert and key")
+	}
+	for name, d := range c.Drives {
+		if err := fs.CheckDriveName(name); err != nil {
+			add("[drives.%s]: %v", name, err)
+		}
+		if _, err := d.dir(environment{}); err != nil {
+			add("[drives.%s]: %v", name, err)
+		}
+		if !slices.Contains([]string{"", "read-write", "read-only"}, d.Mode) {
+			add("[drives.%s]: mode = %q is neither \"read-write\" nor \"read-only\"", name, d.Mode)
+		}
+		if _, err := fs.ParseDriveID(d.ID); d.ID != "" && err != nil {
+			add("[drives.%s]: id = %q is not 32 hexadecimal digits", name, d.ID)
+		}
+	}
+	if _, ok := c.Drives[c.Root]; c.Root != "" && len(c.Drives) > 0 && !ok {
+		add("root = %q is not a drive; there are: %s", c.Root, strings.Join(c.driveNames(), ", "))
+	}
+	return append(problems, c.checkUsers()...)
+}
+
+// warnings returns what is allowed but unwise.
+func (c *config) warnings() (list []string) {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && !ip.IsLoopback() {
+		if c.TLS.Cert == "" {
+			list = append(list, "listen = "+strconv.Quote(c.Listen)+" is open to the network without TLS; set [tls], or listen on loopback behind a proxy")
+		}
+		if len(c.AllowedHosts) == 0 {
+			list = append(list, "any Host name is answered; set allowed_hosts to the names that people use")
+		}
+	}
+	return list
+}
+
+func (c *config) checkUsers() (problems []string) {
+	seen := map[string]bool{}
+	for _, u := range c.Users {
+		sum, err := hex.DecodeString(u.TokenSHA256)
+		switch {
+		case checkUserName(u.Name) != nil:
+			problems = append(problems, fmt.Sprintf("[[user]]: %v", checkUserName(u.Name)))
+		case seen[u.Name]:
+			problems = append(problems, fmt.Sprintf("[[user]] %q is there twice", u.Name))
+		case err != nil || len(sum) != 32:
+			problems = append(problems, fmt.Sprintf("[[user]] %q: token_sha256 is not 64 hexadecimal digits; make one with: jupyter-drive user add", u.Name))
+		}
+		seen[u.Name] = true
+	}
+	return problems
+}
+
+// checkUserName returns nil for 1 to 64 of a-z A-Z 0-9 . _ - @.
+func checkUserName(name string) error {
+	bad := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-@", r))
+	}
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("%q cannot be a user's name: 1 to 64 of a-z A-Z 0-9 . _ - @", name)
+	}
+	return nil
+}
+
+func (c *config) driveNames() []string {
+	names := make([]string, 0, len(c.Drives))
+	for name := range c.Drives {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// dir returns the folder of a local drive.
+func (d driveConfig) dir(e environment) (string, error) {
+	scheme, rest, ok := strings.Cut(d.URL, ":")
+	switch {
+	case d.URL == "":
+		return "", errors.New(`url is missing; for a folder: url = "file:~/notebooks"`)
+	case !ok || strings.HasPrefix(d.URL, "/") || strings.HasPrefix(d.URL, "~") || strings.HasPrefix(d.URL, "."):
+		return e.expand(d.URL), nil
+	case scheme == "file":
+		return e.expand(strings.TrimPrefix(rest, "//")), nil
+	}
+	return "", fmt.Errorf("url %q: this version has local folders only (file:PATH)", d.URL)
+}
+
+func (d driveConfig) readOnly() bool { return d.Mode == "read-only" }
+
+// configDir makes sure that the file's folder exists.
+func (c *config) configDir() error {
+	return os.MkdirAll(filepath.Dir(c.path), 0o700)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfigErrors(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"misspelt", "version = 1\nlisen = \"x:1\"\n", `:2: unknown key "lisen": did you mean "listen"?`},
+		{"misspelt in a drive", "[drives.home]\nurl = \"file:/tmp\"\n\nmod = \"read-only\"\n", `:4: unknown key "drives.home.mod": did you mean "mode"?`},
+		{"of a later version", "[[access]]\nwho = \"*\"\n", "this version does not have that feature"},
+		{"kernel key of a later version", "[kernels]\ncull_idle = \"2h\"\n", "this version does not have that feature"},
+		{"unknown table", "[frobnicate]\na = 1\n", "known here: version"},
+		{"syntax", "version = 1\nmount = \n", ":2: "},
+		{"version", "version = 2\n", "this program reads version 1"},
+		{"listen", "listen = \"8888\"\n", "is not an address"},
+		{"drive name", "[drives.Home]\nurl = \"file:/tmp\"\n", "a drive's name has"},
+		{"drive url", "[drives.data]\nurl = \"s3://bucket\"\n", "local folders only"},
+		{"no url", "[drives.data]\nmode = \"read-only\"\n", "url is missing"},
+		{"mode", "[drives.data]\nurl = \"file:/tmp\"\nmode = \"ro\"\n", `mode = "ro" is neither`},
+		{"root", "root = \"x\"\n[drives.data]\nurl = \"file:/tmp\"\n", "is not a drive; there are: data"},
+		{"user", "[[user]]\nname = \"ada\"\ntoken_sha256 = \"abc\"\n", "user add"},
+		{"tls", "[tls]\ncert = \"a\"\n", "both cert and key"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := loadConfig(writeConfig(t, tt.text))
+			var exit *exitError
+			if !errors.As(err, &exit) || exit.code != exitConfig {
+				t.Fatalf("loadConfig(%q) = %v, want exit code %d", tt.text, err, exitConfig)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("loadConfig(%q) = %q, want it to say %q", tt.text, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := loadConfig(filepath.Join(t.TempDir(), "missing.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Mount != defaultMount || c.Listen != defaultListen || c.BaseURL != "/" {
+		t.Errorf("defaults = %q %q %q", c.Mount, c.Listen, c.BaseURL)
+	}
+}
+
+func TestEditConfigKeepsCommentsAndOrder(t *testing.T) {
+	const text = "# mine\nversion = 1\n\n# the first\n[drives.a]\nurl = \"file:/a\"\n\n# the second\n[drives.b]\nurl = \"file:/b\" # here\n"
+	c := &config{path: writeConfig(t, text)}
+	edit := func(f func(string) (string, error)) string {
+		t.Helper()
+		if err := c.editConfig(f); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	got := edit(func(s string) (string, error) {
+		return appendTable(s, "[drives.c]", [2]string{"url", `file:/c "x"`}, [2]string{"mode", ""}), nil
+	})
+	added := text + "\n[drives.c]\nurl = \"file:/c \\\"x\\\"\"\n"
+	if got != added {
+		t.Errorf("after add:\n%s\nwant:\n%s", got, added)
+	}
+	got = edit(func(s string) (string, error) {
+		s, found := removeTable(s, "[drives.a]", func([]string) bool { return true })
+		if !found {
+			t.Error("removeTable found nothing")
+		}
+		return s, nil
+	})
+	want := strings.Replace(added, "# the first\n[drives.a]\nurl = \"file:/a\"\n\n", "", 1)
+	if got != want {
+		t.Errorf("after remove:\n%s\nwant:\n%s", got, want)
+	}
+	err := c.editConfig(func(s string) (string, error) { return s + "\nbad = 1\n", nil })
+	if err == nil {
+		t.Error("an edit that makes the file invalid was accepted")
+	}
+	if data, err := os.ReadFile(c.path); err != nil || string(data) != want {
+		t.Errorf("a refused edit changed the file: %q, %v", data, err)
+	}
+}
+
+func TestRemoveUserByName(t *testing.T) {
+	text := appendTable(appendTable("version = 1\n", "[[user]]", [2]string{"name", "ada"}), "[[user]]", [2]string{"name", "grace"})
+	got, found := removeTable(text, "[[user]]", func(body []string) bool { return hasLine(body, "name", "ada") })
+	if !found || strings.Contains(got, "ada") || !strings.Contains(got, "grace") {
+		t.Errorf("removeTable = %q, %v", got, found)
+	}
+}
+
+func FuzzLoadConfig(f *testing.F) {
+	f.Add("version = 1\n[drives.home]\nurl = \"file:/tmp\"\n")
+	f.Add("[[user]]\nname=\"a\"\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := loadConfig(writeConfig(t, text))
+		if err == nil && len(c.check()) > 0 {
+			t.Errorf("loadConfig(%q) accepted what check refuses: %v", text, c.check())
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// The control socket lets other commands of the same user talk to the daemon: HTTP over a Unix socket that only the user can open.
+
+func (e environment) controlSocket() string { return filepath.Join(e.runtimeDir(), "control.sock") }
+
+// control serves the socket.
+type control struct {
+	d   *daemon
+	srv *http.Server
+}
+
+func startControl(d *daemon) (*control, error) {
+	path := d.env.controlSocket()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fail(exitOther, "the runtime folder cannot be made: %v", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fail(exitOther, "an old socket is in the way: %v", err)
+	}
+	old := syscall.Umask(0o177)
+	ln, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fail(exitOther, "the control socket cannot be made: %v", err)
+	}
+	c := &control{d: d}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", c.status)
+	mux.HandleFunc("POST /stop", c.stop)
+	mux.HandleFunc("POST /reload", c.do(d.reload))
+	mux.HandleFunc("POST /mount", c.do(d.mountNow))
+	mux.HandleFunc("POST /umount", c.do(d.umountNow))
+	c.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := c.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("the control socket has ended", "err", err)
+		}
+	}()
+	return c, nil
+}
+
+func (c *control) close(ctx context.Context) error { return c.srv.Shutdown(ctx) }
+
+func (c *control) status(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(c.d.status(r.Context())); err != nil {
+		c.d.log.Warn("a status could not be sent", "err", err)
+	}
+}
+
+// stop ends the daemon; the caller learns that it has ended by the lock.
+func (c *control) stop(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusAccepted)
+	c.d.stop()
+}
+
+// do makes a handler of an action; an error comes back with its exit code.
+func (c *control) do(action func(context.Context) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := action(r.Context()); err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			var exit *exitError
+			code := exitOther
+			if errors.As(err, &exit) {
+				code = exit.code
+			}
+			if err := json.NewEncoder(w).Encode(controlError{code, err.Error()}); err != nil {
+				c.d.log.Warn("an answer could not be sent", "err", err)
+			}
+		}
+	}
+}
+
+type controlError struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+// errNotRunning is what callers get when there is no daemon.
+var errNotRunning = &exitError{exitNotRunning, errors.New("no daemon is running; start one with: jupyter-drive up")}
+
+// ask sends a request to the running daemon and decodes the answer into result, if that is not nil.
+func (e environment) ask(ctx context.Context, method, path string, result any) error {
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", e.controlSocket())
+		},
+		DisableKeepAlives: true,
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return errNotRunning
+	case err != nil:
+		return fail(exitOther, "the daemon does not answer: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fail(exitOther, "the daemon's answer broke off: %v", err)
+	}
+	if resp.StatusCode >= 300 {
+		var e controlError
+		if json.NewDecoder(bytes.NewReader(body)).Decode(&e) == nil && e.Message != "" {
+			return &exitError{e.Code, errors.New(e.Message)}
+		}
+		return fail(exitOther, "the daemon answered %s", resp.Status)
+	}
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(body, result)
+}
+
+// exitCodeOf returns the exit code that fits an error of the packages below.
+func exitCodeOf(err error) int {
+	//exhaustive:ignore // what is not named is exitOther
+	switch fs.KindOf(err) {
+	case fs.NotExist:
+		return exitNotFound
+	case fs.Permission, fs.NotPermitted, fs.ReadOnly, fs.Unauthenticated, fs.Credentials:
+		return exitPermission
+	case fs.Unavailable, fs.Timeout, fs.Throttled:
+		return exitUnavailable
+	case fs.Conflict, fs.Exist:
+		return exitConflict
+	}
+	return exitOther
+}

@@ -1,0 +1,386 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/local"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/access"
+	"github.com/jupyter-drive/jupyter-drive/fs/fusemount"
+	"github.com/jupyter-drive/jupyter-drive/fs/tree"
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi"
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi/identity"
+	"github.com/jupyter-drive/jupyter-drive/kernels"
+	"github.com/jupyter-drive/jupyter-drive/kernels/terminal"
+)
+
+// shutdownLimit is how long each part may take to end.
+const shutdownLimit = 20 * time.Second
+
+// daemon is everything that runs, joined.
+type daemon struct {
+	app  *app
+	env  environment
+	opts runOptions
+	log  *slog.Logger
+
+	ctx     context.Context // ends when the daemon is to end
+	stop    context.CancelFunc
+	closers []closer // in the order of start; ended backwards
+
+	tree       *tree.Tree
+	policy     access.Policy
+	owner      fs.Principal
+	users      *identity.Users
+	kernels    *kernels.Manager
+	sessions   *kernels.Sessions
+	terminals  *terminal.Manager
+	api        *jupyterapi.Server
+	listener   net.Listener
+	started    time.Time
+	token      string
+	url        string // of the server, with the base URL; "" without one
+	openPage   string // a file that leads the browser there
+	labVersion string
+	mountpoint string
+
+	mu    sync.Mutex // guards what can change while it runs
+	cfg   *config
+	mount *fusemount.Server // nil = not mounted
+}
+
+// closer ends one part.
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+// startDaemon starts every part, or ends those that had started and returns why.
+func startDaemon(ctx context.Context, a *app, cfg *config, o runOptions) (*daemon, error) {
+	d := &daemon{app: a, env: a.env, opts: o, cfg: cfg, policy: access.Everyone{}, started: time.Now()}
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelDebug
+	}
+	d.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	d.ctx, d.stop = context.WithCancel(ctx)
+	d.owner = fs.Principal{ID: "local:" + a.env.user, Name: a.env.user, DisplayName: a.env.user, Owner: true}
+	if d.opts.root == "" {
+		d.opts.root = cfg.Root
+	}
+	d.mountpoint = a.env.expand(firstOf(o.mountpoint, cfg.Mount))
+	for _, step := range []func(context.Context) error{
+		d.startLock, d.startTree, d.startMount, d.startKernels, d.startServer, d.startControl,
+	} {
+		if err := step(d.ctx); err != nil {
+			return nil, errors.Join(err, d.shutdown())
+		}
+	}
+	return d, nil
+}
+
+// ends registers how a part is ended.
+func (d *daemon) ends(name string, end func(context.Context) error) {
+	d.closers = append(d.closers, closer{name, end})
+}
+
+// shutdown ends all parts, the last started first. Each has shutdownLimit.
+func (d *daemon) shutdown() error {
+	d.stop()
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
+		if err := d.closers[i].close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("ending the %s: %w", d.closers[i].name, err))
+		}
+		cancel()
+	}
+	d.closers = nil
+	if err := errors.Join(errs...); err != nil {
+		return &exitError{exitUnflushed, err}
+	}
+	return nil
+}
+
+func (d *daemon) startLock(context.Context) error {
+	l, err := takeLock(d.env.stateDir())
+	if err != nil {
+		return err
+	}
+	d.ends("lock", func(context.Context) error { return l.release() })
+	return nil
+}
+
+func (d *daemon) startTree(ctx context.Context) error {
+	t, err := tree.New(tree.Options{
+		Logger: d.log.With("part", "tree"), StateDir: filepath.Join(d.env.stateDir(), "tree"),
+		Root: d.opts.root, OwnerUID: uint32(d.env.uid), OwnerGID: uint32(d.env.gid),
+	})
+	if err != nil {
+		return fail(exitConfig, "%v", err)
+	}
+	d.tree = t
+	d.ends("drives", t.Close)
+	for _, name := range d.cfg.driveNames() {
+		if err := d.addDrive(ctx, name, d.cfg.Drives[name]); err != nil {
+			return err
+		}
+	}
+	if d.opts.root != "" {
+		if _, err := t.Drive(d.opts.root); err != nil {
+			return fail(exitNotFound, "--root %s: there is no such drive; there are: %s", d.opts.root, strings.Join(t.Drives(), ", "))
+		}
+	}
+	return nil
+}
+
+// addDrive opens a drive and hangs it into the tree.
+func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error {
+	dir, err := c.dir(d.env)
+	if err != nil {
+		return fail(exitConfig, "drive %s: %v", name, err)
+	}
+	if err := d.checkPlace(name, dir); err != nil {
+		return err
+	}
+	id, err := driveID(dir, c.ID)
+	if err != nil {
+		return fail(exitCodeOf(err), "drive %s: %v", name, err)
+	}
+	drive, err := local.Open(ctx, local.Options{
+		Root: dir, ID: id, StateDir: filepath.Join(d.env.stateDir(), "drives", id.String()), Hide: []string{d.mountpoint},
+		ReadOnly: c.readOnly(), Logger: d.log.With("drive", name),
+	})
+	if err != nil {
+		return fail(exitCodeOf(err), "drive %s: %v", name, err)
+	}
+	if err := d.tree.Add(name, drive); err != nil {
+		return errors.Join(fail(exitConfig, "%v", err), drive.Close(ctx))
+	}
+	return nil
+}
+
+// checkPlace refuses a drive inside our own mount or state: the daemon would serve itself.
+func (d *daemon) checkPlace(name, dir string) error {
+	for what, place := range map[string]string{"mount": d.mountpoint, "state": d.env.stateDir(), "runtime folder": d.env.runtimeDir()} {
+		if d.opts.noMount && what == "mount" {
+			continue
+		}
+		if within(resolved(dir), resolved(place)) {
+			return fail(exitConfig, "drive %s: %s lies inside the daemon's own %s (%s); choose another folder", name, dir, what, place)
+		}
+	}
+	return nil
+}
+
+// driveID returns the identity that the configuration or the folder knows, else a new one.
+func driveID(dir, configured string) (fs.DriveID, error) {
+	if configured != "" {
+		return fs.ParseDriveID(configured)
+	}
+	id, ok, err := readLocalID(dir)
+	if err == nil && !ok {
+		id = fs.NewDriveID()
+	}
+	return id, err
+}
+
+func readLocalID(dir string) (fs.DriveID, bool, error) { return local.ReadID(dir) }
+
+func (d *daemon) startMount(ctx context.Context) error {
+	if d.opts.noMount {
+		return nil
+	}
+	if err := d.mountNow(ctx); err != nil {
+		return err
+	}
+	d.ends("mount", d.umountNow)
+	return nil
+}
+
+// mountNow mounts the tree if it is not mounted.
+func (d *daemon) mountNow(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mount != nil {
+		return nil
+	}
+	view := access.New(d.tree, d.policy, d.owner, fs.OriginMount)
+	m, err := fusemount.Mount(context.WithoutCancel(ctx), fusemount.Options{
+		Mountpoint: d.mountpoint,
+		View:       func(fusemount.Caller) (*access.View, error) { return view, nil },
+		Observe:    d.tree.Observe,
+		AllowOther: d.opts.allowOther,
+		FsName:     "jupyter-drive",
+		Logger:     d.log.With("part", "mount"),
+	})
+	if err != nil {
+		return fail(exitMount, "%v", err)
+	}
+	d.mount = m
+	return nil
+}
+
+// umountNow takes the mount away if there is one.
+func (d *daemon) umountNow(ctx context.Context) error {
+	d.mu.Lock()
+	m := d.mount
+	d.mount = nil
+	d.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	return m.Close(ctx)
+}
+
+// reload reads the configuration again: users and drives that were added or removed.
+func (d *daemon) reload(ctx context.Context) error {
+	cfg, err := d.app.config()
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	old := d.cfg
+	d.mu.Unlock()
+	if len(d.opts.dirs) > 0 {
+		cfg.Drives = old.Drives // the command line chose the drives
+	}
+	for name := range old.Drives {
+		if _, still := cfg.Drives[name]; !still {
+			if err := d.tree.Remove(ctx, name); err != nil {
+				return fail(exitCodeOf(err), "drive %s: %v", name, err)
+			}
+		}
+	}
+	for name, c := range cfg.Drives {
+		if _, known := old.Drives[name]; !known {
+			if err := d.addDrive(d.ctx, name, c); err != nil {
+				return err
+			}
+		}
+	}
+	d.mu.Lock()
+	d.cfg = cfg
+	d.mu.Unlock()
+	if d.users == nil {
+		return nil
+	}
+	return d.users.Replace(d.userList(cfg)...)
+}
+
+func (d *daemon) startControl(context.Context) error {
+	c, err := startControl(d)
+	if err != nil {
+		return err
+	}
+	d.ends("control socket", c.close)
+	return nil
+}
+
+// workdir returns the absolute folder for a path of the API: in the mount, else in the local drive itself.
+func (d *daemon) workdir(p fs.Path) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mount != nil {
+		return filepath.Join(d.mountpoint, string(p))
+	}
+	name, rel := p.Drive(), p.Rel()
+	if d.opts.root != "" {
+		name, rel = d.opts.root, string(p)
+	}
+	dir, err := d.cfg.Drives[name].dir(d.env)
+	if name == "" || err != nil {
+		return d.env.home
+	}
+	return filepath.Join(dir, rel)
+}
+
+// apiPath is the way back from a path in the mount.
+func (d *daemon) apiPath(absolute string) (fs.Path, bool) {
+	rel, err := filepath.Rel(d.mountpoint, absolute)
+	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+		return "", false
+	}
+	if rel == "." {
+		rel = ""
+	}
+	p, err := fs.ParsePath(rel)
+	return p, err == nil
+}
+
+// serveHTTP starts the HTTP server on the listener.
+func (d *daemon) serveHTTP(h http.Handler, certFile, keyFile string) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		serve := func() error { return srv.Serve(d.listener) }
+		if certFile != "" {
+			serve = func() error { return srv.ServeTLS(d.listener, certFile, keyFile) }
+		}
+		if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("the server has ended", "err", err)
+			d.stop()
+		}
+	}()
+	d.ends("server", func(ctx context.Context) error {
+		// Requests under way get a moment; what is left after that are idle event streams.
+		short, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		err := srv.Shutdown(short)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+		<-done
+		return err
+	})
+}
+
+// resolved returns the path without symbolic links, as far as it exists.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(resolved(dir), filepath.Base(path))
+	}
+	return path
+}
+
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+}
+
+func baseName(path string) string { return filepath.Base(path) }
+
+// firstOf returns the first that is not empty.
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// errorsJoinMissing joins errors but those that say that a file was not there.
+func errorsJoinMissing(errs ...error) error {
+	var kept []error
+	for _, err := range errs {
+		if !errors.Is(err, os.ErrNotExist) {
+			kept = append(kept, err)
+		}
+	}
+	return errors.Join(kept...)
+}

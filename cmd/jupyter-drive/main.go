@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jupyter-drive/jupyter-drive/kernels/shim"
+)
+
+// version is set by the build (-ldflags "-X main.version=…").
+var version = "0.1.0-dev"
+
+// Exit codes. They are published (docs/cli.md) and never used again for something else.
+const (
+	exitOK          = 0
+	exitOther       = 1
+	exitUsage       = 2
+	exitConfig      = 3   // the configuration is invalid
+	exitMount       = 4   // no FUSE, or the mount point cannot be used
+	exitNotFound    = 5   //
+	exitPermission  = 6   // not permitted
+	exitUnavailable = 7   // a store cannot be reached; try later
+	exitNotRunning  = 8   // no daemon
+	exitRunning     = 9   // there is one already
+	exitUnhealthy   = 10  // status found problems
+	exitConflict    = 11  //
+	exitUnflushed   = 12  // writes could not be finished
+	exitInterrupted = 130 //
+)
+
+// shimCommand makes this program the parent of one kernel or terminal (package kernels/shim). It is for the daemon only.
+const shimCommand = "kernel-shim"
+
+// exitError is an error with its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// fail returns an error that ends the program with that code.
+func fail(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == shimCommand {
+		os.Exit(shim.Main(os.Stdin, os.Stdout))
+	}
+	env := readEnvironment()
+	env.umask = syscall.Umask(0) // through the mount come modes to which the kernel has applied the callers' own masks
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := run(ctx, os.Args[1:], env, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without its process: it returns the exit code.
+func run(ctx context.Context, args []string, env environment, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
+	cmd := a.command()
+	cmd.SetArgs(args)
+	cmd.SetIn(stdin)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) {
+		exit = &exitError{exitUsage, err} // cobra's own errors are about usage; ours have a code
+	}
+	if exit.err.Error() != "" {
+		fmt.Fprintln(stderr, "jupyter-drive: "+exit.err.Error())
+	}
+	return exit.code
+}
+
+// app is what all commands share.
+type app struct {
+	env            environment
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	configPath     string // --config
+	verbose        bool
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "jupyter-drive",
+		Short: "Your drives as plain files and in JupyterLab, with kernels that read them by path",
+		Long: "jupyter-drive mounts local folders as one tree and serves the same tree to JupyterLab.\n" +
+			"Start with: jupyter-drive up",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (default "+a.env.configFile()+")")
+	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log more to stderr")
+	root.AddCommand(
+		a.upCommand(), a.serveCommand(), a.downCommand(),
+		a.mountCommand(), a.umountCommand(),
+		a.statusCommand(), a.driveCommand(), a.userCommand(), a.configCommand(), a.versionCommand(),
+	)
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jupyter-drive/jupyter-drive/fs/fusemount"
+)
+
+func (a *app) mountCommand() *cobra.Command {
+	o := runOptions{noServe: true, noBrowser: true}
+	cmd := &cobra.Command{
+		Use:   "mount [URL DIR]",
+		Short: "Mount without serving",
+		Long: "mount URL DIR mounts one drive at DIR, in the foreground.\n" +
+			"mount alone mounts the drives of the configuration; a daemon that runs with --no-mount is asked to do it.",
+		Example: "  jupyter-drive mount file:/srv/data /mnt/data",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 0 && len(args) != 2 {
+				return fail(exitUsage, "mount takes a URL and a folder, or nothing")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				o.dirs, o.mountpoint = args[:1], args[1]
+				return a.mountOne(cmd, o)
+			}
+			err := a.env.ask(cmd.Context(), "POST", "/mount", nil)
+			if errors.Is(err, errNotRunning) {
+				return a.up(cmd.Context(), o)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&o.allowOther, "allow-other", false, "let other users of this machine in, as file modes allow")
+	return cmd
+}
+
+func (a *app) mountOne(cmd *cobra.Command, o runOptions) error {
+	dir, err := driveConfig{URL: o.dirs[0]}.dir(a.env)
+	if err != nil {
+		return fail(exitUsage, "%v", err)
+	}
+	o.root = driveNameOf(baseName(dir))
+	return a.up(cmd.Context(), o)
+}
+
+func (a *app) umountCommand() *cobra.Command {
+	var stale bool
+	cmd := &cobra.Command{
+		Use:   "umount [DIR]",
+		Short: "Unmount; with --stale, detach what a daemon that died has left",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			dir := a.env.expand(c.Mount)
+			if len(args) == 1 {
+				dir = a.env.expand(args[0])
+			}
+			err = a.env.ask(cmd.Context(), "POST", "/umount", nil)
+			if !stale && !errors.Is(err, errNotRunning) {
+				return err
+			}
+			return a.detachStale(cmd.Context(), dir, stale)
+		},
+	}
+	cmd.Flags().BoolVar(&stale, "stale", false, "only detach a dead mount of ours; nothing to do is no error")
+	return cmd
+}
+
+// detachStale takes away what a daemon that died has left at dir. Nothing to do is an error unless quiet.
+func (a *app) detachStale(ctx context.Context, dir string, quiet bool) error {
+	state, err := fusemount.Check(dir)
+	switch {
+	case err != nil:
+		return fail(exitMount, "%v", err)
+	case state == fusemount.Free && quiet:
+		return nil
+	case state == fusemount.Free:
+		return fail(exitNotFound, "nothing of ours is mounted at %s", dir)
+	}
+	if err := fusemount.Detach(ctx, dir); err != nil {
+		return fail(exitMount, "%v", err)
+	}
+	fmt.Fprintf(a.stderr, "Detached %s\n", dir)
+	return nil
+}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// runOptions are the flags of up, serve and mount.
+type runOptions struct {
+	noMount, noServe, noBrowser, detach bool
+	listen, baseURL, root, mountpoint   string
+	tlsCert, tlsKey, labDir, python     string
+	token                               string
+	allowOther                          bool
+	readyFD                             int // where a detached daemon says that it is ready
+	dirs                                []string
+}
+
+func (a *app) upCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:   "up [DIR...]",
+		Short: "Mount, serve and open JupyterLab in the browser",
+		Long: "Mounts the drives of the configuration, or the folders named, serves them and opens JupyterLab.\n" +
+			"Without drives it makes one with a sample notebook. Ends with Ctrl-C or: jupyter-drive down",
+		Example: "  jupyter-drive up\n  jupyter-drive up ~/projects --no-browser\n  jupyter-drive up --detach",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.dirs = args
+			if o.detach {
+				return a.detach(cmd.Context())
+			}
+			return a.up(cmd.Context(), o)
+		},
+	}
+	a.runFlags(cmd, &o)
+	cmd.Flags().BoolVar(&o.noBrowser, "no-browser", false, "do not open a browser")
+	cmd.Flags().BoolVar(&o.detach, "detach", false, "return when it works and leave it in the background")
+	cmd.Flags().IntVar(&o.readyFD, "ready-fd", 0, "")
+	if err := cmd.Flags().MarkHidden("ready-fd"); err != nil {
+		panic(err) // the flag is named one line above
+	}
+	return cmd
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use:     "serve [DIR...]",
+		Short:   "Mount and serve in the foreground, for services and colleagues elsewhere",
+		Example: "  jupyter-drive serve --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.dirs, o.noBrowser = args, true
+			return a.up(cmd.Context(), o)
+		},
+	}
+	a.runFlags(cmd, &o)
+	return cmd
+}
+
+func (a *app) runFlags(cmd *cobra.Command, o *runOptions) {
+	f := cmd.Flags()
+	f.BoolVar(&o.noMount, "no-mount", false, "serve only; kernels see the local folders by their own paths")
+	f.StringVar(&o.mountpoint, "mount", "", "where to mount (default "+defaultMount+")")
+	f.StringVar(&o.listen, "listen", "", "address and port (default "+defaultListen+", or the next free port)")
+	f.StringVar(&o.baseURL, "base-url", "", "path below which all is served, for reverse proxies")
+	f.StringVar(&o.root, "root", "", "the drive that is the root of mount and API")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file (PEM)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "key file (PEM)")
+	f.StringVar(&o.labDir, "lab-dir", "", "serve the JupyterLab installed there (…/share/jupyter/lab)")
+	f.StringVar(&o.python, "python", "", "interpreter of Python kernels")
+	f.BoolVar(&o.allowOther, "allow-other", false, "let other users of this machine into the mount, as their file modes allow")
+}
+
+// up runs the daemon until the context ends or down is called.
+func (a *app) up(ctx context.Context, o runOptions) (err error) {
+	defer func() { o.reportReady(err) }()
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if err := a.chooseDrives(cfg, o); err != nil {
+		return err
+	}
+	d, err := startDaemon(ctx, a, cfg, o)
+	var exit *exitError
+	if errors.As(err, &exit) && exit.code == exitRunning {
+		return a.alreadyRunning(ctx, o, err)
+	}
+	if err != nil {
+		return err
+	}
+	a.report(d)
+	o.reportReady(nil)
+	notifySystemd(a.env, "READY=1")
+	if !o.noBrowser && !o.noServe {
+		a.openBrowser(d.openPage)
+	}
+	<-d.ctx.Done()
+	notifySystemd(a.env, "STOPPING=1")
+	fmt.Fprintln(a.stderr, "Stopping …")
+	return d.shutdown()
+}
+
+// alreadyRunning opens the running daemon's page; that there is one is still an error to scripts.
+func (a *app) alreadyRunning(ctx context.Context, o runOptions, err error) error {
+	var s status
+	if a.env.ask(ctx, "GET", "/status", &s) != nil || s.URL == "" {
+		return err
+	}
+	if !o.noBrowser {
+		a.openBrowser(filepath.Join(a.env.jupyterRuntimeDir(), fmt.Sprintf("jpserver-%d-open.html", s.PID)))
+	}
+	return fail(exitRunning, "already running (pid %d) at %s", s.PID, s.URL)
+}
+
+// chooseDrives puts the folders named on the command line in the place of the configured drives; without any drive it makes the
+// first one.
+func (a *app) chooseDrives(cfg *config, o runOptions) error {
+	if len(o.dirs) > 0 {
+		cfg.Drives = map[string]driveConfig{}
+		for _, dir := range o.dirs {
+			d := driveConfig{URL: dir}
+			path, err := d.dir(a.env)
+			if err != nil {
+				return fail(exitUsage, "%v", err)
+			}
+			name := driveNameOf(filepath.Base(path))
+			if _, there := cfg.Drives[name]; there {
+				return fail(exitUsage, "two folders would both be drive %q; give them names with: jupyter-drive drive add", name)
+			}
+			cfg.Drives[name] = driveConfig{URL: "file:" + path}
+		}
+		return nil
+	}
+	if len(cfg.Drives) > 0 {
+		return nil
+	}
+	return a.firstDrive(cfg)
+}
+
+// driveNameOf makes a drive's name of a folder's.
+func driveNameOf(folder string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, folder)
+	name = name[:min(len(name), 64)]
+	if fs.CheckDriveName(name) != nil {
+		return "drive"
+	}
+	return name
+}
+
+// report tells where everything is.
+func (a *app) report(d *daemon) {
+	for _, name := range d.cfg.driveNames() {
+		fmt.Fprintf(a.stderr, "Drive    %-10s %s\n", name, d.cfg.Drives[name].URL)
+	}
+	if d.mount != nil {
+		fmt.Fprintf(a.stderr, "Mounted  %s\n", d.mountpoint)
+	}
+	if d.url != "" {
+		fmt.Fprintf(a.stdout, "%slab?token=%s\n", d.url, d.token)
+		fmt.Fprintf(a.stderr, "Serving  %slab   (the link with your token is above)\n", d.url)
+		fmt.Fprintf(a.stderr, "Kernels  %s\n", d.kernelSummary())
+		if d.labVersion == "" {
+			fmt.Fprintln(a.stderr, "Warning  this program was built without JupyterLab; build it with: make ui build, or pass --lab-dir")
+		}
+	}
+	fmt.Fprintln(a.stderr, "Next     jupyter-drive status | jupyter-drive drive add NAME FOLDER | Ctrl-C ends it")
+}
+
+// openBrowser opens a page if there is a desktop.
+func (a *app) openBrowser(page string) {
+	if page == "" || a.env.vars["DISPLAY"] == "" && a.env.vars["WAYLAND_DISPLAY"] == "" {
+		return
+	}
+	opener := a.env.vars["BROWSER"]
+	if opener == "" {
+		opener = "xdg-open"
+	}
+	cmd := exec.Command(opener, page)
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintf(a.stderr, "Note     no browser was opened (%v); open the link above\n", err)
+		return
+	}
+	go cmd.Wait() //nolint:errcheck // only collects the process; it ends when the browser was told
+}
+
+// detach starts the daemon in the background and returns when it works, with its first words.
+func (a *app) detach(ctx context.Context) error {
+	if err := os.MkdirAll(a.env.stateDir(), 0o700); err != nil {
+		return fail(exitOther, "the state folder cannot be made: %v", err)
+	}
+	logFile := filepath.Join(a.env.stateDir(), "daemon.log")
+	log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fail(exitOther, "the log cannot be written: %v", err)
+	}
+	defer log.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	args := []string{}
+	for _, arg := range os.Args[1:] {
+		if arg != "--detach" && arg != "--detach=true" {
+			args = append(args, arg)
+		}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), a.env.exe, append(args, "--no-browser", "--ready-fd=3")...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return fail(exitOther, "the daemon cannot be started: %v", err)
+	}
+	answer, err := io.ReadAll(r) // ends when the daemon is ready or dead
+	if string(answer) == "ready" && err == nil {
+		var s status
+		if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "Running in the background (pid %d); its log is %s\n", s.PID, logFile)
+		return a.writeStatus(s)
+	}
+	waitErr := cmd.Wait()
+	code := exitOther
+	var exit *exec.ExitError
+	if errors.As(waitErr, &exit) {
+		code = exit.ExitCode()
+	}
+	return fail(code, "%s", strings.TrimPrefix(string(answer), "error: "))
+}
+
+// reportReady tells the waiting parent, once.
+func (o *runOptions) reportReady(err error) {
+	if o.readyFD == 0 {
+		return
+	}
+	f := os.NewFile(uintptr(o.readyFD), "ready")
+	o.readyFD = 0
+	text := "ready"
+	if err != nil {
+		text = "error: " + err.Error()
+	}
+	_, _ = f.WriteString(text) // a parent that is gone need not know
+	f.Close()
+}
+
+func (a *app) downCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "Write out what is pending, stop kernels, unmount and end the daemon", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.env.ask(cmd.Context(), "POST", "/stop", nil); err != nil {
+				return err
+			}
+			if err := waitUnlocked(a.env.stateDir(), 60*time.Second); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stderr, "Stopped.")
+			return nil
+		},
+	}
+}
