@@ -122,6 +122,9 @@ func (p *Process) Exit() Exit {
 	return p.exit
 }
 
+// Gone is closed when the shim, and everything that had to end with it, has ended.
+func (p *Process) Gone() <-chan struct{} { return p.gone }
+
 // Signal sends sig to the program's process group. It returns os.ErrProcessDone when the program has ended.
 func (p *Process) Signal(sig syscall.Signal) error {
 	return p.send(command{Signal: sig})

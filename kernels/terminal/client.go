@@ -1,0 +1,127 @@
+package terminal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxSize is the largest number of rows or columns that a pseudo terminal can have.
+const maxSize = 1<<16 - 1
+
+// Client is one view of a terminal. Whoever attached it closes it.
+type Client struct {
+	terminal      *Terminal
+	limit         int
+	wake          chan struct{} // holds one token when there may be something to receive
+	rows, columns int           // guarded by the terminal's mu
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	chunks []string
+	bytes  int
+	err    error // why no more is coming
+}
+
+func newClient(t *Terminal, limit int) *Client {
+	return &Client{terminal: t, limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// Recv returns all output that waits, as valid UTF-8, and waits until there is some. The error is io.EOF when the
+// shell has ended and everything was received, ErrClosed after Close, or that of ctx.
+func (c *Client) Recv(ctx context.Context) (string, error) {
+	for {
+		if text, err := c.take(); text != "" || err != nil {
+			return text, err
+		}
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
+
+func (c *Client) take() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.chunks) == 0 {
+		return "", c.err
+	}
+	text := strings.Join(c.chunks, "")
+	c.chunks, c.bytes = nil, 0
+	return text, nil
+}
+
+// Write types text into the terminal. It waits while the program there does not read.
+func (c *Client) Write(text string) error {
+	t := c.terminal
+	if _, err := t.control.WriteString(text); err != nil {
+		return fmt.Errorf("terminal %s: %w", t.name, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.activity = time.Now()
+	return nil
+}
+
+// Resize tells the size of this client's view in characters; the terminal gets that of the smallest one. Sizes that
+// no terminal can have match ErrInvalid.
+func (c *Client) Resize(rows, columns int) error {
+	if rows <= 0 || columns <= 0 || rows > maxSize || columns > maxSize {
+		return fmt.Errorf("size %d by %d: %w", rows, columns, ErrInvalid)
+	}
+	t := c.terminal
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.clients[c] {
+		c.rows, c.columns = rows, columns
+		t.fit()
+	}
+	return nil
+}
+
+// Close detaches the client and makes Recv return. The terminal goes on.
+func (c *Client) Close() error {
+	t := c.terminal
+	t.mu.Lock()
+	if t.clients[c] {
+		delete(t.clients, c)
+		t.fit()
+	}
+	t.mu.Unlock()
+	c.end(ErrClosed)
+	return nil
+}
+
+// push queues text and drops the oldest output when there is too much.
+func (c *Client) push(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.chunks = append(c.chunks, text)
+	c.bytes += len(text)
+	for c.bytes > c.limit && len(c.chunks) > 1 {
+		c.bytes -= len(c.chunks[0])
+		c.chunks = c.chunks[1:]
+	}
+	c.signal()
+}
+
+// end makes Recv return err once everything was received.
+func (c *Client) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.signal()
+}
+
+func (c *Client) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
