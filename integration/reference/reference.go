@@ -156,6 +156,9 @@ func (s *Server) follow(stderr io.Reader, log *bytes.Buffer, address chan<- stri
 	close(s.ended)
 }
 
+// DataDir is the server's Jupyter data folder.
+func (s *Server) DataDir() string { return s.box.DataDir() }
+
 // Close ends the server with its kernels and removes its sandbox.
 func (s *Server) Close() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err == nil {

@@ -83,6 +83,9 @@ func (b *Sandbox) Env() []string {
 // RuntimeDir is where servers write the files by which Jupyter's tools find them.
 func (b *Sandbox) RuntimeDir() string { return b.dirs()["JUPYTER_RUNTIME_DIR"] }
 
+// DataDir is Jupyter's data folder, below which kernel specs and extensions lie.
+func (b *Sandbox) DataDir() string { return b.dirs()["JUPYTER_DATA_DIR"] }
+
 // Leaks describes what of the Sandbox is still alive: processes, mounts and sockets. Nothing is an empty list.
 func (b *Sandbox) Leaks() ([]string, error) {
 	var leaks []string
