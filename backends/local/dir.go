@@ -62,7 +62,7 @@ func (x *dir) lookup(ctx context.Context, name string) (fs.Node, *unix.Statx_t, 
 	}
 	defer closeFd(fd)
 	var st unix.Statx_t
-	for range 8 {
+	for range maxTries {
 		if err := statAt(fd, name, &st); err != nil {
 			x.checkMissing(name, err)
 			return nil, nil, fs.Wrap("lookup", x.pathOf(name), err)

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,6 +60,7 @@ type Drive struct {
 	log      *slog.Logger
 	id       fs.DriveID
 	rootFd   int
+	closed   atomic.Bool
 	dev      uint64 // device of the root
 	root     *dir
 	hide     map[string]bool // paths in the drive
@@ -258,6 +261,7 @@ func (d *Drive) warn(w fs.Warning) {
 func (d *Drive) Close(context.Context) error { return d.stop() }
 
 func (d *Drive) stop() error {
+	d.closed.Store(true)
 	var errs []error
 	if d.watcher != nil {
 		errs = append(errs, d.watcher.close())
@@ -269,8 +273,20 @@ func (d *Drive) stop() error {
 		}
 		errs = append(errs, d.state.close())
 	}
-	closeFd(d.rootFd)
+	errs = append(errs, d.releaseRoot())
 	return fs.Wrap("close drive", d.opts.Root, errors.Join(errs...))
+}
+
+// releaseRoot lets go of the folder. The descriptor's number is kept from others as long as there are nodes that know it: they must
+// not reach another folder by it.
+func (d *Drive) releaseRoot() error {
+	null, err := unix.Open("/dev/null", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFd(null)
+	runtime.AddCleanup(d, closeFd, d.rootFd)
+	return unix.Dup3(null, d.rootFd, unix.O_CLOEXEC)
 }
 
 // writable returns an error of kind ReadOnly if changes are refused.

@@ -11,17 +11,26 @@ import (
 
 // Create makes and opens a file.
 func (x *dir) Create(ctx context.Context, name string, o fs.CreateOptions) (fs.Node, fs.Handle, error) {
-	n, h, err := x.create(ctx, name, o)
-	if err != nil || h != nil {
-		return n, h, err
+	for tries := 0; ; tries++ {
+		n, h, err := x.create(ctx, name, o)
+		if err != nil || h != nil {
+			return n, h, err
+		}
+		if n, err = x.Lookup(ctx, name); err == nil {
+			h, err = n.Open(ctx, o.Flags)
+		}
+		if err == nil {
+			return n, h, nil
+		}
+		// Somebody may have taken it away in between.
+		if k := fs.KindOf(err); tries == maxTries || k != fs.NotExist && k != fs.Stale {
+			return nil, nil, err
+		}
 	}
-	found, err := x.Lookup(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	h, err = found.Open(ctx, o.Flags)
-	return found, h, err
 }
+
+// maxTries is how often an operation is begun anew when others change the name in the middle of it.
+const maxTries = 8
 
 // create makes and opens a file. It returns no handle if the file is there and may be.
 func (x *dir) create(ctx context.Context, name string, o fs.CreateOptions) (fs.Node, fs.Handle, error) {

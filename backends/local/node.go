@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -72,8 +73,11 @@ func (n *node) stale(op string) error {
 // open opens the node by its name and fills st, having made sure that the name leads to this node. Without a name, or with O_PATH
 // on a node that has none, an open handle serves. It fails with Stale if there is no way to the node.
 func (n *node) open(op string, flags int, st *unix.Statx_t) (int, error) {
-	for range 4 {
+	for range maxTries {
 		path, ok := n.Path()
+		if n.d.closed.Load() {
+			return -1, &fs.Error{Op: op, Path: path, Kind: fs.Unavailable, Err: os.ErrClosed}
+		}
 		if !ok {
 			break
 		}

@@ -295,8 +295,9 @@ func (w *replacement) dressAsNew(fd int) error {
 	return w.d.setID(fd, fs.NewFileID(), &st)
 }
 
-// dressAsOld takes over owner, extended attributes, mode and id. The owner as far as the daemon may: one who is not root can save a
-// file of another's only as its own, as every editor does.
+// dressAsOld takes over owner, extended attributes, mode and id. Other contents do not run with the rights of the old ones, as after
+// a write in place: the setuid and setgid bits go. The owner is kept as far as the daemon may: one who is not root can save a
+// file of another's only as its own, as editors do.
 func (w *replacement) dressAsOld(fd int) error {
 	old := &w.now.st
 	if unix.Fchown(fd, int(old.Uid), int(old.Gid)) != nil {
@@ -305,7 +306,7 @@ func (w *replacement) dressAsOld(fd int) error {
 	if err := copyXattrs(procPath(w.now.fd), procPath(fd)); err != nil {
 		return err
 	}
-	if err := unix.Fchmod(fd, uint32(old.Mode)&fs.ModePerm); err != nil {
+	if err := unix.Fchmod(fd, uint32(old.Mode)&0o1777); err != nil {
 		return err
 	}
 	id := w.d.idOf(w.now.fd, w.d.ident(old))
@@ -331,7 +332,7 @@ func (w *replacement) commit() (fs.Replaced, error) {
 }
 
 func (w *replacement) commitLocked() (fs.Replaced, error) {
-	for range tempRetries {
+	for range maxTries {
 		if err := w.inspect(); err != nil {
 			return fs.Replaced{}, err
 		}

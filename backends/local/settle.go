@@ -144,6 +144,9 @@ func (x *dir) settleReplaced(fd int, name string, known kid, st *unix.Statx_t) {
 			x.d.restamp(n, st)
 		}
 	}
+	if old != nil && old.dir != nil {
+		x.d.unwatchLost()
+	}
 	c := x.change(outside, fs.OpReplace, name, n, st)
 	c.Old = old.as()
 	x.d.feed.publish(c)

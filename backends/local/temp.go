@@ -21,7 +21,6 @@ const (
 	tempLen     = len(tempPrefix) + 16
 	tempLog     = "temps" // in the state folder: paths of temporary files, each ended by NUL
 	maxTempLog  = 1 << 20
-	tempRetries = 8
 )
 
 // isTemp reports whether a name is that of a temporary file.
@@ -143,7 +142,7 @@ func (d *Drive) clearTemps(parent int, name string) (cleared bool) {
 
 // makeTemp makes a temporary file in the directory dir, whose path is given, and locks it. The caller ends it with temps.end.
 func (d *Drive) makeTemp(dir int, dirPath string) (*os.File, string, error) {
-	for range tempRetries {
+	for range maxTries {
 		var b [8]byte
 		_, _ = rand.Read(b[:]) // documented never to fail
 		name := tempPrefix + hex.EncodeToString(b[:])

@@ -74,7 +74,7 @@ func (v *versions) save(s *state) error {
 	var b []byte
 	for _, generation := range []map[ident]history{v.old, v.now} {
 		for id, h := range generation {
-			b = fmt.Appendf(b, "%x %x %x %x %x %x %x\n", id.dev, id.ino, uint64(id.btime), uint64(h.ctime), uint64(h.size), uint64(h.base), h.count)
+			b = append(b, formatHistory(id, h)...)
 		}
 	}
 	return writeFile(name, b)
@@ -101,6 +101,12 @@ func (v *versions) load(s *state) error {
 	return fs.Wrap("read versions", name, os.Remove(name))
 }
 
+func formatHistory(id ident, h history) string {
+	return fmt.Sprintf("%x %x %x %x %x %x %x\n",
+		id.dev, id.ino, uint64(id.btime), uint64(h.ctime), uint64(h.size), uint64(h.base), h.count)
+}
+
+// parseHistory reads what formatHistory wrote.
 func parseHistory(line string) (ident, history, bool) {
 	var f [7]uint64
 	words := strings.Fields(line)

@@ -62,7 +62,7 @@ func (w *watcher) close() error {
 // watch makes sure that changes by others in x are noticed, as long as the limit allows.
 func (x *dir) watch() {
 	w := x.d.watcher
-	if w == nil || x.watched.Load() {
+	if w == nil || x.watched.Load() || x.d.closed.Load() {
 		return
 	}
 	x.watching.Lock()
@@ -79,15 +79,27 @@ func (x *dir) watch() {
 	if err != nil {
 		return // whoever wanted to look at it finds out
 	}
-	w.mu.Lock()
-	w.dirs[x], w.byFd[fd] = fd, x
-	w.mu.Unlock()
+	if !w.enter(x, fd) {
+		closeFd(fd)
+		return
+	}
 	if err := w.n.Add(procPath(fd)); err != nil {
 		w.forget(x)
 		w.full(err)
 		return
 	}
 	x.watched.Store(true)
+}
+
+// enter keeps the descriptor of a directory, unless the watcher is closed.
+func (w *watcher) enter(x *dir, fd int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dirs == nil {
+		return false
+	}
+	w.dirs[x], w.byFd[fd] = fd, x
+	return true
 }
 
 func (w *watcher) room() bool {

@@ -129,7 +129,10 @@ func grow(f func([]byte) (int, error)) ([]byte, error) {
 	}
 }
 
-// copyXattrs gives the file at path to what the one at path from has, but for our own. Those that only a privileged user may set
+// ofContents are attributes that vouch for the contents they were set for.
+var ofContents = []string{"security.capability", "security.ima", "security.evm"}
+
+// copyXattrs gives the file at path to what the one at path from has, but for our own and those of the contents. Those that only a privileged user may set
 // are left out where that is refused.
 func copyXattrs(from, to string) error {
 	names, err := listXattrs(from)
@@ -137,7 +140,7 @@ func copyXattrs(from, to string) error {
 		return ignoreRefusal(err)
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, xattrPrefix) {
+		if strings.HasPrefix(name, xattrPrefix) || slices.Contains(ofContents, name) {
 			continue
 		}
 		value, err := getXattr(from, name)
