@@ -11,8 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/creack/pty"
-
 	"github.com/jupyter-drive/jupyter-drive/kernels/shim"
 )
 
@@ -203,7 +201,7 @@ func (t *Terminal) fit() {
 	if rows == 0 || columns == 0 || rows == t.rows && columns == t.columns {
 		return
 	}
-	if err := pty.Setsize(t.control, &pty.Winsize{Rows: uint16(rows), Cols: uint16(columns)}); err != nil {
+	if err := setSize(t.control, rows, columns); err != nil {
 		t.log.Warn("cannot resize a terminal", "error", err)
 		return
 	}

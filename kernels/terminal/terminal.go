@@ -26,8 +26,6 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/creack/pty"
-
 	"github.com/jupyter-drive/jupyter-drive/kernels/shim"
 )
 
@@ -168,18 +166,14 @@ func (m *Manager) reserve(name string) (string, error) {
 
 // start opens a pseudo terminal and runs the shell on it.
 func (m *Manager) start(ctx context.Context, name, dir string) (*Terminal, error) {
-	control, tty, err := pty.Open()
+	control, tty, err := openPTY()
 	if err != nil {
 		return nil, fmt.Errorf("open a pseudo terminal: %w", err)
 	}
 	defer tty.Close() // the shell has its own
-	err = pty.Setsize(control, &pty.Winsize{Rows: defaultRows, Cols: defaultColumns})
-	var process *shim.Process
-	if err == nil {
-		process, err = shim.Start(ctx, m.opts.Shim, shim.Request{
-			Argv: m.opts.Command, Env: m.opts.Env, Dir: dir, Umask: m.opts.Umask, Linger: true,
-		}, tty)
-	}
+	process, err := shim.Start(ctx, m.opts.Shim, shim.Request{
+		Argv: m.opts.Command, Env: m.opts.Env, Dir: dir, Umask: m.opts.Umask, Linger: true,
+	}, tty)
 	if err != nil {
 		return nil, errors.Join(err, control.Close())
 	}

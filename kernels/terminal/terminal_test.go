@@ -118,7 +118,11 @@ func TestShell(t *testing.T) {
 	if after := term.Model(); after.Name != "1" || !after.LastActivity.After(before.LastActivity) {
 		t.Errorf("Model = %+v, before %+v, want later activity", after, before)
 	}
-	write(t, c, "sleep 100\n\x03echo interrupted $?\n")
+	write(t, c, "echo sleep-$((1)); sleep 100\n")
+	expect(t, c, "sleep-1")
+	write(t, c, "\x03") // which also discards what was typed and not read yet
+	expect(t, c, "> ")
+	write(t, c, "echo interrupted $?\n")
 	expect(t, c, "interrupted 130")
 }
 
@@ -211,7 +215,7 @@ func TestExitEndsClients(t *testing.T) {
 	if _, err := term.Attach(); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Attach after exit = %v, want ErrNotFound", err)
 	}
-	_, rest, _ := strings.Cut(out, "\nbackground ")
+	_, rest, _ := strings.Cut(out, "\n> background ")
 	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\r", 2)[0]))
 	if err != nil {
 		t.Fatalf("output %q: %v", out, err)
