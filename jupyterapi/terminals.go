@@ -51,6 +51,12 @@ func startTerminal(c *call) error {
 	if err := c.allowed(fs.Execute, fs.Resource{Kind: fs.Terminals, Path: p}); err != nil {
 		return err
 	}
+	if e, there, err := c.exists(p); err != nil || !there || e.Attr.Type() != fs.Directory {
+		p = ""
+		if err := c.allowed(fs.Execute, fs.Resource{Kind: fs.Terminals}); err != nil {
+			return err
+		}
+	}
 	t, err := c.s.opts.Terminals.Create(c.ctx(), body.Name, c.s.opts.Dir(p))
 	if err != nil {
 		return startError(err, body.Name)
@@ -67,9 +73,6 @@ func (c *call) workingDir(cwd string) fs.Path {
 	}
 	if !ok {
 		p = documentOf(path.Clean("/" + cwd))
-	}
-	if e, there, err := c.exists(p); err != nil || !there || e.Attr.Type() != fs.Directory {
-		return ""
 	}
 	return p
 }

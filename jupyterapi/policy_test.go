@@ -1,0 +1,259 @@
+package jupyterapi
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/access"
+	"github.com/jupyter-drive/jupyter-drive/kernels/wire"
+)
+
+// denySecret lets everybody do everything but below the folder "secret".
+type denySecret struct{ access.Everyone }
+
+func (denySecret) Allowed(_ context.Context, _ fs.Principal, a fs.Action, r fs.Resource) error {
+	if r.Path.Within("secret") || r.Subtree && fs.Path("secret").Within(r.Path) {
+		return &fs.Error{Op: string(a), Path: string(r.Path), Kind: fs.Permission}
+	}
+	return nil
+}
+
+// denyAll lets nobody do anything.
+type denyAll struct{ access.Everyone }
+
+func (denyAll) Allowed(_ context.Context, _ fs.Principal, a fs.Action, r fs.Resource) error {
+	return &fs.Error{Op: string(a), Path: string(r.Path), Kind: fs.Permission}
+}
+
+// walkBodies are the requests of the walk besides the plain one: @ stands for the folder. A body that names the folder makes the
+// request about it, whatever the route.
+var walkBodies = map[string][]string{
+	"PUT /api/contents{path}":            {`{"type":"file","format":"text","content":"x"}`, `{"type":"file","format":"text","content":"x","chunk":1}`},
+	"PATCH /api/contents{path}":          {`{"path":"@/moved.txt"}`},
+	"POST /api/contents{path}":           {`{"type":"file"}`, `{"copy_from":"@/x.txt"}`, `{"copy_from":"@"}`},
+	"POST /api/kernels":                  {`{"path":"@/x.txt"}`, `{"env":{"KERNEL_WORKING_DIR":"/mnt/@"}}`},
+	"POST /api/sessions":                 {`{"path":"@/new.ipynb","type":"notebook"}`},
+	"PATCH /api/sessions/{session}":      {`{"path":"@/y.ipynb"}`, `{"kernel":{"name":"other"}}`},
+	"POST /api/terminals":                {`{"cwd":"@"}`},
+	"POST /api/events":                   nil,
+	"PUT /api/config/{section}":          nil,
+	"PATCH /api/config/{section}":        nil,
+	"POST /api/security/csp-report":      nil,
+	"POST /api/shutdown":                 nil,
+	"POST /nbconvert/{format}":           nil,
+	"POST /api/contents{path}/trust":     {""},
+	"PATCH /api/me":                      nil,
+	"POST /login":                        nil,
+	"PUT /api/notebooks{rest}":           nil,
+	"POST /api/notebooks{rest}":          nil,
+	"PATCH /api/notebooks{rest}":         nil,
+	"DELETE /api/notebooks{rest}":        nil,
+	"GET /api/notebooks{rest}":           nil,
+	"GET /api":                           nil,
+	"GET /api/spec.yaml":                 nil,
+	"GET /api/status":                    nil,
+	"GET /api/resolvePath":               nil, // answers 200: TestListsHideDenied
+	"GET /api/me":                        nil,
+	"GET /api/config/{section}":          nil,
+	"GET /api/events/subscribe":          nil, // filters: TestEventsHideDenied
+	"GET /api/kernels":                   nil, // filters: TestListsHideDenied
+	"GET /api/sessions":                  nil,
+	"GET /api/terminals":                 nil,
+	"GET /api/kernelspecs":               nil,
+	"GET /api/kernelspecs/{spec}":        nil,
+	"GET /kernelspecs/{spec}/{file}":     nil,
+	"GET /api/nbconvert":                 nil,
+	"GET /nbconvert/{format}{path}":      nil, // 404 always
+	"GET /metrics":                       nil,
+	"GET /":                              nil,
+	"GET /tree{path}":                    nil, // a redirect that reads nothing
+	"GET /login":                         nil,
+	"GET /logout":                        nil,
+	"GET /robots.txt":                    nil,
+	"POST /api/kernels/{kernel}/restart": {""},
+}
+
+// walkRequest is one request of the walk; NAMES stand for what a site has made.
+type walkRequest struct{ method, pattern, body string }
+
+// walkRequests makes the requests from the router's own table. A route that is not about files must be named above with nil; one
+// that is new and not named is walked, and fails if it does not refuse.
+func walkRequests(t *testing.T) []walkRequest {
+	t.Helper()
+	var list []walkRequest
+	for _, r := range newSite(t, siteOptions{}).api.routes {
+		for _, method := range sortedMethods(r.methods) {
+			bodies, named := walkBodies[method+" "+r.pattern]
+			if !named {
+				bodies = []string{""}
+			}
+			for _, body := range bodies {
+				list = append(list, walkRequest{method, r.pattern, body})
+			}
+		}
+	}
+	return list
+}
+
+// walk sends a request about the folder dir to a new site with that policy and returns the status.
+func walk(t *testing.T, policy access.Policy, w walkRequest, dir string) (int, string) {
+	t.Helper()
+	// What is there is made by the owner, to whom the policy does not apply yet.
+	p := &switchedPolicy{Policy: access.Everyone{}}
+	s := newSite(t, siteOptions{policy: p})
+	s.write(fs.Path(dir+"/x.txt"), "treasure")
+	s.write(fs.Path(dir+"/.ipynb_checkpoints/x-checkpoint.txt"), "treasure")
+	s.write("elsewhere.txt", "x")
+	session := s.request(post, "/api/sessions", `{"path":"`+dir+`/x.txt","type":"notebook"}`).object(t)["id"].(string)
+	expectStatus(t, s.request(post, "/api/terminals", `{"cwd":"`+dir+`"}`), 200)
+	file := "/" + dir + "/x.txt"
+	if w.method == post && w.pattern == "/api/contents{path}" {
+		file = ""
+		if w.body == `{"type":"file"}` {
+			file = "/" + dir
+		}
+	}
+	if strings.HasSuffix(w.pattern, "trust") {
+		s.write(fs.Path(dir+"/x.txt"), emptyNotebook)
+	}
+	kernel := s.started(dir)
+	p.Policy = policy
+	url := strings.NewReplacer("{path}", file, "{checkpoint}", "checkpoint", "{kernel}", kernel, "{session}", session,
+		"{terminal}", "1", "{format}", "html").Replace(w.pattern)
+	if strings.HasSuffix(w.pattern, "/channels") || strings.HasPrefix(w.pattern, "/terminals/websocket") {
+		_, res := s.dial(url+asAda, nil, wire.Subprotocol)
+		return res.StatusCode, ""
+	}
+	r := s.request(w.method, url, strings.ReplaceAll(w.body, "@", dir))
+	return r.StatusCode, r.body
+}
+
+// switchedPolicy is a policy that a test changes between requests.
+type switchedPolicy struct{ access.Policy }
+
+func TestPolicyWalk(t *testing.T) {
+	t.Parallel()
+	refused := []int{http.StatusForbidden, http.StatusNotFound}
+	walked := 0
+	for _, w := range walkRequests(t) {
+		walked++
+		t.Run(w.method+" "+w.pattern+" "+w.body, func(t *testing.T) {
+			t.Parallel()
+			status, body := walk(t, denySecret{}, w, "secret")
+			if !slices.Contains(refused, status) || strings.Contains(body, "treasure") {
+				t.Errorf("in the denied folder = %d %s, want 403 or 404", status, body)
+			}
+			if status, body := walk(t, denySecret{}, w, "open"); status >= 400 {
+				t.Errorf("in the folder beside = %d %s, want success", status, body)
+			}
+			// Without the check the same request succeeds: the refusal above is the policy's.
+			if status, body := walk(t, access.Everyone{}, w, "secret"); status >= 400 {
+				t.Errorf("without the policy = %d %s, want success", status, body)
+			}
+		})
+	}
+	if walked < 30 {
+		t.Errorf("walked %d requests, want all that are about files", walked)
+	}
+}
+
+func TestDenyAll(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{policy: denyAll{}, options: func(o *Options) { o.App = testApp() }})
+	for _, r := range s.api.routes {
+		for _, method := range sortedMethods(r.methods) {
+			if level := r.methods[method].need.level; level == everybody || level == signedIn {
+				continue
+			}
+			res := s.request(method, concrete(r), "")
+			if res.StatusCode != 403 && res.StatusCode != 404 {
+				t.Errorf("%s %s = %d %s, want 403", method, r.pattern, res.StatusCode, res.body)
+			}
+		}
+	}
+}
+
+// concrete returns a path that the route matches.
+func concrete(r *route) string {
+	return strings.NewReplacer("{path}", "/a.txt", "{checkpoint}", "checkpoint", "{kernel}", unknownID, "{session}", unknownID,
+		"{terminal}", "1", "{format}", "html", "{section}", "x", "{spec}", "python3", "{file}", "logo-64x64.png", "{rest}", "x").Replace(r.pattern)
+}
+
+// publicRoutes are all that answer without a login.
+var publicRoutes = []string{
+	"DELETE /api/notebooks{rest}", "GET /", "GET /api", "GET /api/notebooks{rest}", "GET /login", "GET /logout", "GET /robots.txt",
+	"GET /static/{rest}", "PATCH /api/notebooks{rest}", "POST /api/notebooks{rest}", "POST /login", "PUT /api/notebooks{rest}",
+}
+
+func TestAnonymousWalk(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{options: func(o *Options) { o.App = testApp() }})
+	s.write("a.txt", "treasure")
+	open := map[string]bool{}
+	for _, r := range s.api.routes {
+		for _, method := range sortedMethods(r.methods) {
+			name := method + " " + r.pattern
+			if r.methods[method].need.level == everybody {
+				open[name] = true
+				continue
+			}
+			headers := []string{"anonymous:"}
+			if r.style == socketStyle {
+				headers = append(headers, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==")
+			}
+			res := s.request(method, concrete(r), "{}", headers...)
+			want := 403
+			if r.style == pageStyle && method == get && r.methods[method].need.level != refuseAll {
+				want = 302
+			}
+			if res.StatusCode != want || strings.Contains(res.body, "treasure") {
+				t.Errorf("%s without a login = %d %s, want %d", name, res.StatusCode, res.body, want)
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(open)); !slices.Equal(got, publicRoutes) {
+		t.Errorf("public routes = %q, want %q", got, publicRoutes)
+	}
+}
+
+func TestListsHideDenied(t *testing.T) {
+	t.Parallel()
+	p := &switchedPolicy{Policy: access.Everyone{}}
+	s := newSite(t, siteOptions{policy: p})
+	for _, dir := range []string{"secret", "open"} {
+		s.write(fs.Path(dir+"/x.txt"), "x")
+		expectStatus(t, s.request(post, "/api/sessions", `{"path":"`+dir+`/x.txt","type":"file","name":"`+dir+`"}`), 201)
+		expectStatus(t, s.request(post, "/api/terminals", `{"cwd":"`+dir+`","name":"`+dir+`"}`), 200)
+	}
+	p.Policy = denySecret{}
+	for _, path := range []string{"/api/contents", "/api/sessions", "/api/terminals", "/api/kernels", "/api/resolvePath?path=secret/x.txt"} {
+		r := s.request(get, path, "")
+		expectStatus(t, r, 200)
+		if strings.Contains(r.body, "secret") {
+			t.Errorf("GET %s = %s, want nothing of the denied folder", path, r.body)
+		}
+	}
+	if r := s.request(get, "/api/kernels", ""); strings.Count(r.body, `"id"`) != 1 {
+		t.Errorf("GET /api/kernels = %s, want the one kernel of the folder beside", r.body)
+	}
+}
+
+func TestEventsHideDenied(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{policy: denySecret{}})
+	conn, _ := s.dial("/api/events/subscribe"+asAda, nil)
+	s.untilHeard(conn)
+	s.mkdir("secret")
+	s.api.publishContents("save", "secret/x.txt", "")
+	s.api.publishContents("rename", "open.txt", "secret/x.txt")
+	s.api.publishContents("save", "open.txt", "")
+	var m map[string]any
+	if err := conn.ReadJSON(&m); err != nil || m["action"] != "save" || m["path"] != "open.txt" {
+		t.Errorf("first event = %v, %v, want that of open.txt", m, err)
+	}
+}
