@@ -65,7 +65,7 @@ quick: test-tools $(LINTER) ## lint of what changed since BASE (HEAD) and unit t
 	@$(TESTRUN) changed quick
 
 .PHONY: conformance
-conformance: test-tools $(CACHE)/cargo/bin/pjdfstest | need-root-tools ## the full counts: Jupyter's own tests, pjdfstest, the long runs
+conformance: test-tools $(CACHE)/cargo/bin/pjdfstest ## the full counts: Jupyter's own tests, pjdfstest, the long runs
 	@JUPYTER_DRIVE_TEST_FULL=1 $(TESTRUN) conformance
 
 .PHONY: bench
@@ -78,7 +78,7 @@ fuzz: ## run each fuzz target for a bounded time
 
 .PHONY: clean
 clean: ## remove what was built and downloaded
-	rm -rf $(CACHE) bin $(NODE_MODULES) $(LAB)
+	@rm -rf $(CACHE) bin $(NODE_MODULES) $(LAB)
 
 # What the targets above need.
 
@@ -115,4 +115,6 @@ $(LINTER): .ci/tools/go.mod .ci/tools/go.sum
 	@go build -C .ci/tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 $(CACHE)/cargo/bin/pjdfstest:
+	@.ci/need cargo 'command -v cargo'
+	@echo "building pjdfstest" >&2
 	@cargo install --quiet pjdfstest --version 0.2.2 --locked --root $(CACHE)/cargo

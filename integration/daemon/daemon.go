@@ -36,6 +36,7 @@ import (
 const (
 	DefaultStartTimeout = 30 * time.Second
 	DefaultStopTimeout  = 30 * time.Second
+	EndTimeout          = 2 * time.Second // for processes that were told to end when the daemon did
 )
 
 // Options say how a daemon is started. The zero value serves and mounts a first drive with the sample in it.
@@ -116,7 +117,7 @@ func Run(tb testing.TB, o Options) *Daemon {
 		if err := d.Stop(); err != nil {
 			tb.Error(err)
 		}
-		if leaks, err := d.Box.Leaks(); err != nil || len(leaks) > 0 {
+		if leaks, err := d.Box.LeaksAfter(EndTimeout); err != nil || len(leaks) > 0 {
 			tb.Errorf("left behind: %q, %v", leaks, err)
 		}
 		if tb.Failed() {

@@ -172,6 +172,13 @@ checks.add('a reload restores the notebook', async () => {
   await panel.locator('.jp-Cell', { hasText: marker }).waitFor();
   await screen('6-reloaded');
 }, { seconds: 60 });
+checks.add('the report notices a request that fails', async () => {
+  const before = { console: seen.console.length, responses: seen.responses.length };
+  await page.evaluate(() => fetch('no-such-page-for-the-walk'));
+  await until('the failed request is reported', () => seen.responses.length > before.responses && seen.console.length > before.console);
+  seen.console.length = before.console;
+  seen.responses.length = before.responses;
+});
 
 const failed = await checks.run({ onFailure: n => screen(`failed-${n}`) });
 fs.writeFileSync(plan.report, JSON.stringify(seen, null, 2));

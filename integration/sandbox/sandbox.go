@@ -106,6 +106,16 @@ func (b *Sandbox) Leaks() ([]string, error) {
 	return leaks, err
 }
 
+// LeaksAfter is Leaks once nothing is left, or when the time is over.
+func (b *Sandbox) LeaksAfter(limit time.Duration) ([]string, error) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		leaks, err := b.Leaks()
+		if err != nil || len(leaks) == 0 || time.Now().After(deadline) {
+			return leaks, err
+		}
+	}
+}
+
 // Close ends all processes of the Sandbox, unmounts what is mounted in it and removes it.
 func (b *Sandbox) Close() error {
 	var errs []error
