@@ -35,7 +35,9 @@ func (k *kernel) work(ctx context.Context) {
 	for {
 		select {
 		case c := <-k.shell:
-			k.handle(ctx, c)
+			if ctx.Err() == nil { // select may prefer a request to the end
+				k.handle(ctx, c)
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -90,7 +92,11 @@ func (k *kernel) execute(ctx context.Context, c call) (idle bool) {
 			idle = false
 			continue
 		}
-		if failed := k.line(ctx, c, count, line); failed != "" {
+		failed := k.line(ctx, c, count, line)
+		if ctx.Err() != nil {
+			return false // a process that has ended says nothing more
+		}
+		if failed != "" {
 			failure := map[string]any{"ename": "Failure", "evalue": failed, "traceback": []string{failed}}
 			k.publish(c.message.Header, "error", failure)
 			failure["status"], failure["execution_count"] = "error", count

@@ -55,19 +55,6 @@ type Message struct {
 	Buffers [][]byte
 }
 
-// Header is the decoded form of a message's header, as the messaging protocol of jupyter_client defines it.
-type Header struct {
-	MsgID    string `json:"msg_id"`
-	Session  string `json:"session"`
-	Username string `json:"username"`
-	// Date is ISO 8601 with a zone; kept as text, for it is only passed on.
-	Date    string `json:"date"`
-	MsgType string `json:"msg_type"`
-	Version string `json:"version"`
-	// SubshellID names the subshell of a protocol 5.5 kernel; empty is the main shell.
-	SubshellID string `json:"subshell_id,omitempty"`
-}
-
 // DecodeHeader returns the message's header, or an error that matches [ErrMalformed].
 func (m *Message) DecodeHeader() (Header, error) {
 	return decodeHeader(m.Header)
@@ -109,27 +96,4 @@ func (m Message) WithUsername(username string) (Message, error) {
 		return m, fmt.Errorf("header: %w", err)
 	}
 	return m, nil
-}
-
-// decodeHeader reads a header by the exact spelling of its keys: encoding/json also takes "MSG_TYPE" for "msg_type",
-// and what is checked here must be what the kernel reads.
-func decodeHeader(raw []byte) (Header, error) {
-	var fields map[string]any
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return Header{}, fmt.Errorf("header: %w: %w", ErrMalformed, err)
-	}
-	var h Header
-	for key, field := range map[string]*string{
-		"msg_id": &h.MsgID, "session": &h.Session, "username": &h.Username, "date": &h.Date,
-		"msg_type": &h.MsgType, "version": &h.Version, "subshell_id": &h.SubshellID,
-	} {
-		switch v := fields[key].(type) {
-		case nil:
-		case string:
-			*field = v
-		default:
-			return Header{}, fmt.Errorf("header field %s is a %T: %w", key, v, ErrMalformed)
-		}
-	}
-	return h, nil
 }

@@ -322,6 +322,29 @@ func FuzzSessionDecode(f *testing.F) {
 	})
 }
 
+func FuzzDecodeHeader(f *testing.F) {
+	for _, seed := range []string{
+		`{"msg_id": "1", "session":"s" , "date":"d"}`, `{}`, ` { } `, `{,}`, `{"msg_id":"a",}`, `{"msg_id":"\u00e9"}`, `{"msg_id":null}`, `{"a":"b"}x`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		quick, ok := scanHeader(raw)
+		if !ok {
+			return
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(raw, &fields); err != nil {
+			t.Fatalf("scanHeader(%q) accepts what is no JSON: %v", raw, err)
+		}
+		for key, value := range fields {
+			if field := quick.field(key); field != nil && *field != value {
+				t.Fatalf("scanHeader(%q) has %s = %q, want %q", raw, key, *field, value)
+			}
+		}
+	})
+}
+
 func BenchmarkDecode(b *testing.B) {
 	s := NewSession([]byte("key"), "u")
 	frames := s.Encode(sample(), []byte("topic"))
@@ -347,7 +370,10 @@ func TestDecodeHeaderTakesKeysExactly(t *testing.T) {
 }
 
 func BenchmarkDecodeHeader(b *testing.B) {
-	m := sample()
+	m, err := NewSession(nil, "alice").Request(Shell, "execute_request", struct{}{})
+	if err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		if _, err := m.DecodeHeader(); err != nil {
 			b.Fatal(err)
