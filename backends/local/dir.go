@@ -77,7 +77,7 @@ func (x *dir) lookup(ctx context.Context, name string) (fs.Node, *unix.Statx_t, 
 
 // checkMissing tells of a removal by others if name was known.
 func (x *dir) checkMissing(name string, err error) {
-	if err != unix.ENOENT { //nolint:errorlint // a system call returns a plain errno
+	if !is(err, unix.ENOENT) {
 		return
 	}
 	if k, ok := x.kid(name); ok && !k.isGone() {

@@ -35,7 +35,7 @@ type Options struct {
 
 	NoWatch    bool          // do not look for changes by others
 	Coalesce   time.Duration // how long notices are gathered; 0 = DefaultCoalesce
-	MaxWatches int           // directories watched at once, one descriptor each; 0 = DefaultMaxWatches
+	MaxWatches int           // directories watched at once, one descriptor each; 0 = DefaultMaxWatches, or half of what the process may have
 	MaxPending int           // names with notices not yet looked at before all count as lost; 0 = DefaultMaxPending
 }
 
@@ -48,6 +48,10 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxWatches == 0 {
 		o.MaxWatches = DefaultMaxWatches
+		var files unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+			o.MaxWatches = int(min(uint64(o.MaxWatches), files.Cur/2))
+		}
 	}
 	if o.MaxPending == 0 {
 		o.MaxPending = DefaultMaxPending
@@ -110,14 +114,14 @@ func openRoot(path string) (int, error) {
 		return &fs.Error{Op: "open drive", Path: path, Kind: fs.KindOf(err), Err: err, Hint: hint}
 	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	switch err { //nolint:errorlint // a system call returns a plain errno
-	case nil:
+	switch {
+	case err == nil:
 		return fd, nil
-	case unix.ENOENT:
+	case is(err, unix.ENOENT):
 		return -1, fail(err, "make the folder first: mkdir -p "+path)
-	case unix.ENOTDIR:
+	case is(err, unix.ENOTDIR):
 		return -1, fail(err, "a drive is a folder; name the folder that holds the file")
-	case unix.EACCES, unix.EPERM:
+	case is(err, unix.EACCES, unix.EPERM):
 		return -1, fail(err, "the daemon's user needs the rights to read and enter the folder")
 	}
 	return -1, fail(err, "")
@@ -253,7 +257,7 @@ func (d *Drive) warn(w fs.Warning) {
 	d.warnings[w.Code] = w
 	d.warnMu.Unlock()
 	if !known {
-		d.log.Warn(w.Title, "drive", d.id.String(), "code", w.Code, "text", w.Text)
+		d.log.Warn("the drive has a problem", "drive", d.id.String(), "code", w.Code, "title", w.Title, "text", w.Text)
 	}
 }
 

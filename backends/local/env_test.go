@@ -158,7 +158,7 @@ func (e *env) names(x fs.Dir) []string {
 	e.t.Helper()
 	l, err := x.List(e.ctx)
 	e.must("List", err)
-	defer l.Close() //nolint:errcheck // only read
+	defer l.Close()
 	var names []string
 	for entry, err := range fs.Entries(e.ctx, l) {
 		e.must("At", err)

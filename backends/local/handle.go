@@ -141,7 +141,7 @@ func (h *handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		}
 		n, err := unix.Pread(h.f.fd, p[done:], off+int64(done))
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // a system call returns a plain errno
+		case is(err, unix.EINTR):
 		case err != nil:
 			return done, h.wrap("read", err)
 		case n == 0:
@@ -161,7 +161,7 @@ func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (done int, er
 	defer h.n.dirty.Store(true) // whoever asked in between was told of the version before
 	for done < len(p) {
 		n, err := unix.Pwrite(h.f.fd, p[done:], off+int64(done))
-		if err != nil && err != unix.EINTR { //nolint:errorlint // a system call returns a plain errno
+		if err != nil && !is(err, unix.EINTR) {
 			return done, h.wrap("write", err)
 		}
 		done += max(n, 0)

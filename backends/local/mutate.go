@@ -41,7 +41,7 @@ func (x *dir) create(ctx context.Context, name string, o fs.CreateOptions) (fs.N
 	defer done()
 	flags := openFlags(o.Flags) | unix.O_CREAT | unix.O_EXCL
 	f, err := openAt(fd, name, flags, o.Mode&fs.ModePerm)
-	if err == unix.EEXIST && !o.Flags.Has(fs.OpenExclusive) { //nolint:errorlint // a system call returns a plain errno
+	if is(err, unix.EEXIST) && !o.Flags.Has(fs.OpenExclusive) {
 		return nil, nil, nil
 	}
 	if err != nil {
@@ -198,7 +198,7 @@ func (x *dir) Remove(ctx context.Context, name string, isADir bool) error {
 	id := x.d.idAt(fd, name, x.d.ident(&st))
 	unlink := func() error { return unix.Unlinkat(fd, name, flags) }
 	err = retry(unlink)
-	if isADir && err == unix.ENOTEMPTY && x.d.clearTemps(fd, name) { //nolint:errorlint // a plain errno
+	if isADir && is(err, unix.ENOTEMPTY) && x.d.clearTemps(fd, name) {
 		err = retry(unlink)
 	}
 	if err != nil {

@@ -99,11 +99,10 @@ func (n *node) open(op string, flags int, st *unix.Statx_t) (int, error) {
 // openAs opens path, which should lead to the node. It fails with Stale if it does not.
 func (n *node) openAs(op, path string, flags int, st *unix.Statx_t) (int, error) {
 	fd, err := openPath(n.d.rootFd, path, flags)
-	switch err { //nolint:errorlint // a system call returns a plain errno
-	case nil:
-	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EISDIR, unix.ENXIO:
+	switch {
+	case is(err, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EISDIR, unix.ENXIO):
 		return -1, &fs.Error{Op: op, Path: path, Kind: fs.Stale}
-	default:
+	case err != nil:
 		return -1, fs.Wrap(op, path, err)
 	}
 	if err := statFd(fd, st); err != nil {

@@ -71,7 +71,7 @@ func TestClosed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close() //nolint:errcheck // only opened
+		defer f.Close()
 		if int(f.Fd()) == fd {
 			t.Fatal("the descriptor's number was given to another folder")
 		}

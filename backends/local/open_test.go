@@ -114,7 +114,7 @@ func TestReadOnly(t *testing.T) {
 	e.kind("SetXattr", n.(fs.Xattrer).SetXattr(e.ctx, "user.x", nil, false, false), fs.ReadOnly)
 	_, err = e.d.Reserved().Put(e.ctx, "a", nil, fs.Cond{})
 	e.kind("Put", err, fs.ReadOnly)
-	if e.id(n) != e.id(n) {
+	if first, second := e.id(n), e.id(n); first != second {
 		t.Error("FileID() is not always the same")
 	}
 	entries, err := os.ReadDir(e.dir)

@@ -93,8 +93,9 @@ func (m *move) inspect() error {
 		return err
 	}
 	d := m.from.d
-	switch err := statAt(m.toFd, m.newName, &m.dst); err {
-	case nil:
+	err := statAt(m.toFd, m.newName, &m.dst)
+	switch {
+	case err == nil:
 		m.hasDst = true
 		if !m.exchange && !isDir(&m.dst) {
 			m.dstID = d.idAt(m.toFd, m.newName, d.ident(&m.dst))
@@ -103,7 +104,7 @@ func (m *move) inspect() error {
 			m.dstFd, err = openAt(m.toFd, m.newName, unix.O_PATH, 0)
 		}
 		return err
-	case unix.ENOENT:
+	case is(err, unix.ENOENT):
 		return nil
 	default:
 		return err
@@ -121,11 +122,11 @@ func (m *move) call() error {
 	rename := func() error { return unix.Renameat2(m.fromFd, m.name, m.toFd, m.newName, flags) }
 	err := retry(rename)
 	switch {
-	case (err == unix.ENOTEMPTY || err == unix.EEXIST) && flags == 0 && isDir(&m.dst) && m.from.d.clearTemps(m.toFd, m.newName):
+	case is(err, unix.ENOTEMPTY, unix.EEXIST) && flags == 0 && isDir(&m.dst) && m.from.d.clearTemps(m.toFd, m.newName):
 		return retry(rename)
-	case err == unix.ENOTEMPTY && flags == 0 && !isDir(&m.src): //nolint:errorlint // a plain errno
+	case is(err, unix.ENOTEMPTY) && flags == 0 && !isDir(&m.src):
 		return unix.EISDIR // Linux says so of a file and the directory that it is in
-	case err == unix.EINVAL && flags != 0 && !isDir(&m.src) && !isDir(&m.dst): //nolint:errorlint // a plain errno
+	case is(err, unix.EINVAL) && flags != 0 && !isDir(&m.src) && !isDir(&m.dst):
 		return unix.ENOTSUP // a file system that knows no flags; of a directory it may mean: into itself
 	}
 	return err

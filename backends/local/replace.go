@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -170,7 +171,7 @@ func (w *replacement) inspect() error {
 	fail := func(k fs.Kind) error { return &fs.Error{Op: "replace", Path: w.path, Kind: k} }
 	err := statAt(w.dir, w.name, &w.now.st)
 	switch {
-	case err == unix.ENOENT: //nolint:errorlint // a system call returns a plain errno
+	case is(err, unix.ENOENT):
 		if w.now.there = false; w.o.IfVersion != "" {
 			return fail(fs.Conflict)
 		}
@@ -202,7 +203,7 @@ func (w *replacement) openOld() (err error) {
 		return nil
 	}
 	w.now.fd, err = openAt(w.dir, w.name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err == unix.EACCES { //nolint:errorlint // a system call returns a plain errno
+	if is(err, unix.EACCES) {
 		w.now.fd, err = openAt(w.dir, w.name, unix.O_PATH, 0) // it cannot be compared
 	}
 	return err
@@ -220,7 +221,7 @@ func (w *replacement) sameBytes() (bool, error) {
 	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
 	for off := int64(0); off < int64(tmp.Size); {
 		n, err := w.tmp.ReadAt(a, off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
 		m, err := unix.Pread(w.now.fd, b[:n], off)
@@ -337,7 +338,7 @@ func (w *replacement) commitLocked() (fs.Replaced, error) {
 			return fs.Replaced{}, err
 		}
 		err := w.rename()
-		if err == unix.EEXIST || err == errSlipped { //nolint:errorlint // both are plain values
+		if is(err, unix.EEXIST) || errors.Is(err, errSlipped) {
 			continue // somebody else was faster: look again
 		}
 		if err != nil {
@@ -360,7 +361,7 @@ func (w *replacement) rename() error {
 	switch {
 	case !w.now.there:
 		err := call(unix.RENAME_NOREPLACE)
-		if err == unix.EINVAL { //nolint:errorlint // a file system that knows no flags
+		if is(err, unix.EINVAL) {
 			return call(0)
 		}
 		return err
@@ -368,7 +369,7 @@ func (w *replacement) rename() error {
 		return call(0)
 	}
 	err := call(unix.RENAME_EXCHANGE)
-	if err == unix.EINVAL { //nolint:errorlint // a file system that knows no flags
+	if is(err, unix.EINVAL) {
 		return call(0)
 	}
 	if err != nil {
@@ -463,7 +464,7 @@ func (w *replacement) copyFrom(from int) error {
 	for w.ctx.Err() == nil {
 		n, err := unix.CopyFileRange(from, &in, to, &out, 64<<20, 0)
 		switch {
-		case err == unix.EINTR: //nolint:errorlint // a system call returns a plain errno
+		case is(err, unix.EINTR):
 		case err != nil && out == 0:
 			return w.fill(io.NewSectionReader(fdReader(from), 0, 1<<62))
 		case err != nil || n == 0:

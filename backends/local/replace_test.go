@@ -110,7 +110,7 @@ func TestCrashLeftovers(t *testing.T) {
 	}
 	f, err := os.Open(e.path(busy))
 	e.must("Open", err)
-	defer f.Close() //nolint:errcheck // only locked
+	defer f.Close()
 	e.must("Flock", unix.Flock(int(f.Fd()), unix.LOCK_EX))
 	e.must("WriteFile", os.WriteFile(state+"/temps", []byte(left+"\x00../evil\x00d\x00"), 0o600))
 	e.start()

@@ -66,7 +66,7 @@ func (r reserved) read(p string) ([]byte, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), p)
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return io.ReadAll(f)
 }
 
@@ -198,7 +198,7 @@ func (d *Drive) openReservedDir(rel string) (int, error) {
 			return -1, err
 		}
 		up := fd
-		if err = unix.Mkdirat(up, name, 0o755); err == nil || err == unix.EEXIST { //nolint:errorlint // a plain errno
+		if err = unix.Mkdirat(up, name, 0o755); err == nil || is(err, unix.EEXIST) {
 			fd, err = openAt(up, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		}
 		closeFd(up)

@@ -52,7 +52,7 @@ func (x *dir) settle(name string, h hint, others []missing) (m missing, free boo
 	known, ok := x.kid(name)
 	var st unix.Statx_t
 	switch err := statAt(fd, name, &st); {
-	case err == unix.ENOENT: //nolint:errorlint // a system call returns a plain errno
+	case is(err, unix.ENOENT):
 		return x.settleFree(name, h, known, ok)
 	case err != nil:
 		return missing{}, false // nothing can be said of it
@@ -187,7 +187,7 @@ func (m missing) tell() {
 		c.Type = fs.Attr{Mode: old.typ}.Type()
 	}
 	m.dir.d.feed.publish(c)
-	if old == nil || old.dir != nil {
+	if old != nil && old.dir != nil {
 		m.dir.d.unwatchLost()
 	}
 }

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,10 +18,16 @@ const beneath = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_N
 // maxWalk is how long a path may be for one system call; longer ones are walked in parts.
 const maxWalk = 4000
 
+// is reports whether err is one of those system errors.
+func is(err error, any ...unix.Errno) bool {
+	var no unix.Errno
+	return err != nil && errors.As(err, &no) && slices.Contains(any, no)
+}
+
 // retry calls f until it is not interrupted by a signal.
 func retry(f func() error) error {
 	for {
-		if err := f(); err != unix.EINTR { //nolint:errorlint // a system call returns a plain errno
+		if err := f(); !is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	tempPrefix  = ".~jd-"
-	tempLen     = len(tempPrefix) + 16
-	tempLog     = "temps" // in the state folder: paths of temporary files, each ended by NUL
-	maxTempLog  = 1 << 20
+	tempPrefix = ".~jd-"
+	tempLen    = len(tempPrefix) + 16
+	tempLog    = "temps" // in the state folder: paths of temporary files, each ended by NUL
+	maxTempLog = 1 << 20
 )
 
 // isTemp reports whether a name is that of a temporary file.

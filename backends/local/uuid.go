@@ -40,7 +40,7 @@ func readID(root int) (fs.DriveID, bool, error) {
 		return fs.DriveID{}, false, err
 	}
 	f := os.NewFile(uintptr(fd), idFile)
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {
 		return fs.DriveID{}, false, err

@@ -65,11 +65,6 @@ func (x *dir) watch() {
 	if w == nil || x.watched.Load() || x.d.closed.Load() {
 		return
 	}
-	x.watching.Lock()
-	defer x.watching.Unlock()
-	if x.watched.Load() {
-		return
-	}
 	if !w.room() {
 		w.full(errors.New("the limit of " + strconv.Itoa(x.d.opts.MaxWatches) + " is reached"))
 		return
@@ -79,7 +74,9 @@ func (x *dir) watch() {
 	if err != nil {
 		return // whoever wanted to look at it finds out
 	}
-	if !w.enter(x, fd) {
+	x.watching.Lock()
+	defer x.watching.Unlock()
+	if x.watched.Load() || !w.enter(x, fd) {
 		closeFd(fd)
 		return
 	}
@@ -130,6 +127,8 @@ func (d *Drive) unwatch(x *dir) {
 	if d.watcher == nil || !x.watched.Load() {
 		return
 	}
+	x.watching.Lock()
+	defer x.watching.Unlock()
 	if fd, ok := d.watcher.fd(x); ok {
 		// The kernel may have ended the watch by itself.
 		_ = d.watcher.n.Remove(procPath(fd))
@@ -248,16 +247,48 @@ func (w *watcher) work() {
 		case <-w.wake:
 		}
 		round.Reset(w.d.opts.Coalesce)
-		select {
-		case <-w.done:
-			return
-		case <-round.C:
+		moved := w.renewMoved(nil)
+		for waiting := true; waiting; {
+			select {
+			case <-w.done:
+				return
+			case <-w.wake:
+				moved = w.renewMoved(moved)
+			case <-round.C:
+				waiting = false
+			}
 		}
-		w.look()
+		w.look(moved)
 	}
 }
 
-func (w *watcher) look() {
+// renewMoved watches directories again that were moved, which ends a watch, and adds them to moved.
+func (w *watcher) renewMoved(moved []*dir) []*dir {
+	w.mu.Lock()
+	before := len(moved)
+	for p := range w.pending {
+		if p.name == "" {
+			delete(w.pending, p)
+			moved = append(moved, p.dir)
+		}
+	}
+	w.mu.Unlock()
+	for _, x := range moved[before:] {
+		w.renew(x)
+	}
+	return moved
+}
+
+func (w *watcher) renew(x *dir) {
+	x.watching.Lock()
+	defer x.watching.Unlock()
+	if fd, ok := w.fd(x); ok && w.n.Add(procPath(fd)) != nil {
+		w.forget(x)
+	}
+}
+
+// look settles what was noticed in one round. In directories that were moved a notice may have been lost.
+func (w *watcher) look(moved []*dir) {
 	w.mu.Lock()
 	batch, lost := w.pending, w.lost
 	w.pending, w.lost = map[place]hint{}, false
@@ -265,30 +296,19 @@ func (w *watcher) look() {
 	if lost {
 		w.d.log.Info("notices were lost, looking at everything again", "drive", w.d.id.String())
 		w.d.feed.publish(fs.Change{Op: fs.OpLost, Cause: fs.CauseOf(outside)})
-		for _, x := range w.watchedDirs() {
-			x.addKnown(batch)
-		}
+		moved = w.watchedDirs()
+	}
+	for _, x := range moved {
+		x.addKnown(batch)
 	}
 	touched := map[*dir]bool{}
 	for p := range batch {
 		touched[p.dir] = true
-		if p.name == "" { // the directory itself was moved, which ends a watch
-			delete(batch, p)
-			w.renew(p.dir)
-			p.dir.addKnown(batch)
-		}
 	}
 	w.settle(batch)
 	now := time.Now()
 	for x := range touched {
 		x.dropGone(now)
-	}
-}
-
-// renew watches a directory again.
-func (w *watcher) renew(x *dir) {
-	if fd, ok := w.fd(x); ok && w.n.Add(procPath(fd)) != nil {
-		w.forget(x)
 	}
 }
 
@@ -355,5 +375,5 @@ func (x *dir) free(name string) (free, found bool) {
 		return false, false
 	}
 	defer closeFd(fd)
-	return statAt(fd, name, &st) == unix.ENOENT, true //nolint:errorlint // a system call returns a plain errno
+	return is(statAt(fd, name, &st), unix.ENOENT), true
 }

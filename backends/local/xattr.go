@@ -119,7 +119,7 @@ func grow(f func([]byte) (int, error)) ([]byte, error) {
 	for size := 256; ; size *= 4 {
 		buf := make([]byte, size)
 		n, err := f(buf)
-		if err == unix.ERANGE && size < 1<<20 { //nolint:errorlint // a system call returns a plain errno
+		if is(err, unix.ERANGE) && size < 1<<20 {
 			continue
 		}
 		if err != nil {
@@ -155,8 +155,7 @@ func copyXattrs(from, to string) error {
 }
 
 func ignoreRefusal(err error) error {
-	switch err { //nolint:errorlint // a system call returns a plain errno
-	case unix.EPERM, unix.EACCES, unix.ENOTSUP, unix.ENODATA, unix.EROFS:
+	if is(err, unix.EPERM, unix.EACCES, unix.ENOTSUP, unix.ENODATA, unix.EROFS) {
 		return nil
 	}
 	return err
