@@ -58,7 +58,7 @@ func (s *Nodes) Attr(ctx context.Context, n fs.Node) (fs.Attr, error) {
 	if err := s.Access(ctx, n, fs.Read); err != nil {
 		return fs.Attr{}, err
 	}
-	return n.Attr(ctx)
+	return s.v.t.Attr(s.v.cause(ctx), n)
 }
 
 // SetAttr changes them.

@@ -69,7 +69,8 @@ func (f *allocDriveFile) Allocate(off, size int64, mode uint32) error {
 	return f.h.(fs.Allocater).Allocate(f.ctx, off, size, mode)
 }
 
-// NewOSFile makes the file at path, empty, for FSX: for instance in a mount.
+// NewOSFile makes the file at path, empty, for FSX: for instance in a mount. That must be another process's: the page faults of a
+// mapped file stop a process that should serve them.
 func NewOSFile(path string) (File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

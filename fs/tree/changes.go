@@ -11,8 +11,8 @@ import (
 
 // feed passes changes on to observers and subscriptions.
 type feed struct {
-	mu        sync.Mutex // guards all below; held while observers are told, so that they hear in order
-	observers []fs.Observer
+	mu        sync.Mutex     // guards all below; held while observers are told, so that they hear in order
+	observers []*fs.Observer // pointers tell apart what cannot be compared
 	subs      map[*Subscription]bool
 	closed    bool
 }
@@ -21,11 +21,11 @@ type feed struct {
 func (t *Tree) Observe(o fs.Observer) (stop func()) {
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
-	t.feed.observers = append(t.feed.observers, o)
+	t.feed.observers = append(t.feed.observers, &o)
 	return func() {
 		t.feed.mu.Lock()
 		defer t.feed.mu.Unlock()
-		t.feed.observers = slices.DeleteFunc(t.feed.observers, func(x fs.Observer) bool { return x == o })
+		t.feed.observers = slices.DeleteFunc(t.feed.observers, func(x *fs.Observer) bool { return x == &o })
 	}
 }
 
@@ -38,13 +38,25 @@ func (t *Tree) publish(m *mounted, c fs.Change) {
 	t.live.changed(c)
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
-	for _, o := range t.feed.observers {
-		if done := o.Observe(c); done != nil {
-			m.acks.add(done)
-		}
-	}
+	t.feed.tell(m, c)
 	for s := range t.feed.subs {
 		s.offer(c)
+	}
+}
+
+// tell tells only the observers: of something that is no change of the drive.
+func (t *Tree) tell(m *mounted, c fs.Change) {
+	t.feed.mu.Lock()
+	defer t.feed.mu.Unlock()
+	t.feed.tell(m, c)
+}
+
+// tell is Tree.tell with mu held.
+func (f *feed) tell(m *mounted, c fs.Change) {
+	for _, o := range f.observers {
+		if done := (*o).Observe(c); done != nil {
+			m.acks.add(done)
+		}
 	}
 }
 
@@ -85,7 +97,7 @@ func (a *acks) pending() []<-chan struct{} {
 // seen waits until the observers have acted upon all changes so far, at most ObserverWait. Callers inside a mount operation do
 // not wait: the kernel could not answer before they return.
 func (t *Tree) seen(ctx context.Context, m *mounted) {
-	if fs.CauseOf(ctx).Origin == fs.OriginMount {
+	if fs.CauseOf(ctx).Origin == fs.OriginMount || ctx.Value(insideMount{}) != nil {
 		return
 	}
 	m.acks.mu.Lock()

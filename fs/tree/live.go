@@ -2,45 +2,117 @@ package tree
 
 import (
 	"context"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// SettleWait is how long an operation on a live document waits for unsaved changes to be saved.
-const SettleWait = 2 * time.Second
+const (
+	// SettleWait is how long an operation on a live document waits for unsaved changes to be saved.
+	SettleWait = 2 * time.Second
+	// RemoveWait is how long a live document whose name is gone waits for a new file of that name: many programs save so.
+	RemoveWait = time.Minute
+	// QuietWait is how long bytes that are no document wait for better ones before they become a conflict copy.
+	QuietWait = 2 * time.Second
+)
 
-// live knows which files are edited live.
+// live is what the tree does with files that are edited live: it asks fs.Live to save and to merge, and keeps what programs write
+// apart until then.
 type live struct {
-	t  *Tree
-	mu sync.Mutex // guards all below
+	t       *Tree
+	staging stagingDir
+	reads   reads
+	ctx     context.Context // ends with the tree
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // goroutines and armed timers
+	count   atomic.Int32   // of attached documents
 
-	attached map[fs.FileID]int
-	flushing map[fs.FileID]chan struct{} // closed when the flush under way has ended
+	mu      sync.Mutex // guards all below
+	docs    map[fs.FileID]*doc
+	gone    map[fs.Path]*departure
+	open    map[uint64]*opened // by inode number
+	refused map[refusalKey]*refusal
+	queue   []func(context.Context) // done one after the other by one goroutine
+	working bool
+	closed  bool
 }
 
-func (l *live) init(t *Tree) {
+// doc is a document that is edited live. It is guarded by live.mu.
+type doc struct {
+	attached int
+	flushing chan struct{} // closed when the flush under way has ended; nil = none
+	next     chan struct{} // closed when the one after it has ended; nil = nobody waits for that
+	path     fs.Path       // "" until the document was met
+	version  fs.Version    // the last that was published
+	seq      uint64        // of that change
+	away     *departure    // nil = the name is there
+}
+
+func (l *live) init(t *Tree) error {
 	l.t = t
-	l.attached = map[fs.FileID]int{}
-	l.flushing = map[fs.FileID]chan struct{}{}
+	l.docs = map[fs.FileID]*doc{}
+	l.gone = map[fs.Path]*departure{}
+	l.open = map[uint64]*opened{}
+	l.refused = map[refusalKey]*refusal{}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l.staging.init(t.opts.StateDir)
 }
 
-func (l *live) close() {}
+// close writes conflict copies of what was refused and waits for all that is under way. The drives must be open still.
+func (l *live) close() error {
+	l.mu.Lock()
+	l.closed = true
+	for _, d := range l.gone {
+		if d.timer.Stop() {
+			l.work.Done()
+		}
+	}
+	var late []*refusal
+	for key, r := range l.refused {
+		if r.timer.Stop() {
+			l.work.Done()
+			late = append(late, r)
+		}
+		delete(l.refused, key)
+	}
+	l.mu.Unlock()
+	for _, r := range late {
+		l.keepRefused(r)
+	}
+	l.cancel()
+	l.work.Wait()
+	return l.staging.close()
+}
 
 // Attach marks a file as live until release is called.
 func (t *Tree) Attach(id fs.FileID) (release func()) {
 	l := &t.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.attached[id]++
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.attached[id]--; l.attached[id] == 0 {
-			delete(l.attached, id)
-		}
-	})
+	d := l.docs[id]
+	if d == nil {
+		d = &doc{}
+		l.docs[id] = d
+		l.count.Add(1)
+	}
+	d.attached++
+	return sync.OnceFunc(func() { l.detach(id, d) })
+}
+
+func (l *live) detach(id fs.FileID, d *doc) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d.attached--; d.attached > 0 {
+		return
+	}
+	delete(l.docs, id)
+	l.count.Add(-1)
+	if d.away != nil {
+		l.forget(d.away)
+	}
 }
 
 // IsLive reports whether a node is edited live.
@@ -49,52 +121,79 @@ func (t *Tree) IsLive(n fs.Node) bool {
 	return ok
 }
 
+// idle reports whether no document is edited live, so that nothing need be asked.
+func (l *live) idle() bool { return l.count.Load() == 0 || l.t.opts.Live == nil }
+
 // id returns the file id of a live node.
 func (l *live) id(n fs.Node) (fs.FileID, bool) {
-	l.mu.Lock()
-	none := len(l.attached) == 0
-	l.mu.Unlock()
-	if none || l.t.opts.Live == nil {
+	if l.idle() {
 		return fs.FileID{}, false
 	}
 	if _, isDir := n.(fs.Dir); isDir {
 		return fs.FileID{}, false
 	}
-	id, err := n.FileID(context.Background())
+	id, err := n.FileID(l.ctx)
 	if err != nil {
 		return id, false
 	}
+	p, named := l.t.Path(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return id, l.attached[id] > 0
+	d := l.docs[id]
+	if d == nil {
+		return id, false
+	}
+	if named && d.path == "" {
+		d.path = p
+	}
+	return id, true
 }
 
 // kick starts saving what is unsaved of a live node, and does not wait.
 func (l *live) kick(n fs.Node) {
 	if id, ok := l.id(n); ok {
-		l.flush(id)
+		l.flush(id, false)
 	}
 }
 
-// flush saves what is unsaved, once at a time, and returns a channel that is closed when that has ended.
-func (l *live) flush(id fs.FileID) <-chan struct{} {
+// flush saves what is unsaved, once at a time, and returns a channel that is closed when that has ended. With fresh a save that is
+// under way does not count: it may have begun before the last keystroke. Nothing is saved while the document's name is gone.
+func (l *live) flush(id fs.FileID, fresh bool) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.flushing[id]; c != nil {
-		return c
+	d := l.docs[id]
+	switch {
+	case d == nil || d.away != nil || l.closed:
+		nothing := make(chan struct{})
+		close(nothing)
+		return nothing
+	case d.flushing == nil:
+		d.flushing = make(chan struct{})
+		l.work.Go(func() { l.flushAll(id, d) })
+	case fresh:
+		if d.next == nil {
+			d.next = make(chan struct{})
+		}
+		return d.next
 	}
-	c := make(chan struct{})
-	l.flushing[id] = c
-	go func() {
-		if err := l.t.opts.Live.Flush(context.Background(), id); err != nil {
+	return d.flushing
+}
+
+// flushAll saves until nobody asks for a later save.
+func (l *live) flushAll(id fs.FileID, d *doc) {
+	for {
+		if err := l.t.opts.Live.Flush(l.ctx, id); err != nil {
 			l.t.log.Warn("a live document could not be saved", "file_id", id.String(), "err", err)
 		}
 		l.mu.Lock()
-		delete(l.flushing, id)
+		close(d.flushing)
+		d.flushing, d.next = d.next, nil
+		more := d.flushing != nil
 		l.mu.Unlock()
-		close(c)
-	}()
-	return c
+		if !more {
+			return
+		}
+	}
 }
 
 // Settle waits until what is unsaved of a live node is saved, at most SettleWait. For any other node it returns at once.
@@ -107,32 +206,124 @@ func (t *Tree) Settle(ctx context.Context, n fs.Node) {
 	late := time.NewTimer(SettleWait)
 	defer late.Stop()
 	select {
-	case <-t.live.flush(id):
+	case <-t.live.flush(id, true):
 	case <-late.C:
 		t.log.Warn("a live document was not saved in time; its last saved version is used", "file_id", id.String())
 	case <-ctx.Done():
 	}
 }
 
-// changed is told of each change.
-func (l *live) changed(fs.Change) {}
-
-// open opens a live node; ok is false for any other.
-func (l *live) open(context.Context, fs.Node, fs.OpenFlags) (h fs.Handle, ok bool, err error) {
-	return nil, false, nil
+// Attr returns a node's attributes. To programs in the mount a live file that is being written looks as they have written it.
+func (t *Tree) Attr(ctx context.Context, n fs.Node) (fs.Attr, error) {
+	if fs.CauseOf(ctx).Origin == fs.OriginMount {
+		if o := t.live.find(n); o != nil && o.stage.Load() != nil {
+			return o.attr(ctx)
+		}
+	}
+	return n.Attr(ctx)
 }
 
-// truncate changes the size of a live node without a handle; ok is false for any other.
-func (l *live) truncate(context.Context, fs.Node, fs.SetAttr) (a fs.Attr, ok bool, err error) {
-	return a, false, nil
+// later has do called on the one goroutine that talks to fs.Live about changes.
+func (l *live) later(do func(ctx context.Context)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.laterLocked(do)
 }
 
-// create opens a name that is live, or was until just now; ok is false for any other.
-func (l *live) create(context.Context, fs.Dir, string, fs.CreateOptions) (n fs.Node, h fs.Handle, ok bool, err error) {
-	return nil, nil, false, nil
+func (l *live) laterLocked(do func(ctx context.Context)) {
+	if l.closed {
+		return
+	}
+	l.queue = append(l.queue, do)
+	if l.working {
+		return
+	}
+	l.working = true
+	l.work.Go(func() {
+		for do := l.next(); do != nil; do = l.next() {
+			do(l.ctx)
+		}
+	})
 }
 
-// rename moves a file onto a live one; ok is false for any other.
-func (l *live) rename(context.Context, fs.Dir, string, fs.Dir, string, fs.RenameFlags) (ok bool, err error) {
-	return false, nil
+func (l *live) next() func(context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.working = false
+		return nil
+	}
+	do := l.queue[0]
+	l.queue = l.queue[1:]
+	return do
+}
+
+// changed is told of each change, by a drive that may hold locks: it takes note and leaves the rest for later.
+func (l *live) changed(c fs.Change) {
+	if l.idle() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.Op == fs.OpRename && c.Type == fs.Directory {
+		l.dirMoved(c)
+		return
+	}
+	if d := l.docs[c.FileID]; d != nil {
+		l.docChanged(d, c)
+		return
+	}
+	taken := c.Op == fs.OpCreate || c.Op == fs.OpRename
+	if d := l.gone[c.Path]; d != nil && taken && c.Cause.Origin != fs.OriginMount && c.Node != nil {
+		l.laterLocked(func(ctx context.Context) { l.comeBack(ctx, d, c.Node, c.Cause) })
+	}
+}
+
+// docChanged is changed for a live document. The caller holds mu.
+func (l *live) docChanged(d *doc, c fs.Change) {
+	switch c.Op {
+	case fs.OpRemove:
+		l.leave(d, c, "")
+		return
+	case fs.OpRename:
+		if c.Old == nil { // the document moved; else another file took its place, and its id
+			l.leave(d, c, c.Path)
+			return
+		}
+	}
+	base := d.version
+	d.path, d.seq = c.Path, c.Seq
+	if c.Version != "" {
+		d.version = c.Version
+	}
+	if c.Cause.Origin == fs.OriginOutside && c.Op != fs.OpAttr && c.Node != nil {
+		l.laterLocked(func(ctx context.Context) { l.absorbNode(ctx, c.FileID, c.Node, base, c.Cause) })
+	}
+}
+
+// dirMoved tells of all documents below a directory that was renamed. The caller holds mu.
+func (l *live) dirMoved(c fs.Change) {
+	for id, d := range l.docs {
+		if d.path == "" || !d.path.Within(c.OldPath) {
+			continue
+		}
+		from := d.path
+		d.path = c.Path + fs.Path(strings.TrimPrefix(string(from), string(c.OldPath)))
+		to := d.path
+		l.laterLocked(func(ctx context.Context) { l.t.opts.Live.Moved(ctx, id, from, to) })
+	}
+}
+
+// insideMount marks the context of what is done inside an operation of the mount: the kernel cannot be waited for.
+type insideMount struct{}
+
+// settled tells observers that a node's bytes are those of the drive again, not those that programs had written.
+func (l *live) settled(n fs.Node, id fs.FileID) {
+	m, err := l.t.of(n)
+	p, named := l.t.Path(n)
+	if err != nil || !named {
+		return // the mount's node has gone too
+	}
+	l.t.tell(m, fs.Change{Drive: n.Drive(), FileID: id, Path: p, Op: fs.OpWrite, Type: fs.File, Node: n,
+		Cause: fs.Cause{Origin: fs.OriginRoom}, Time: time.Now()})
 }

@@ -40,7 +40,7 @@ func (l *driveListing) At(ctx context.Context, i int) (fs.Entry, error) {
 
 // Open opens a file. One that is edited live is opened for writing as a private copy, which is merged when its last writer closes.
 func (t *Tree) Open(ctx context.Context, n fs.Node, flags fs.OpenFlags) (fs.Handle, error) {
-	if h, ok, err := t.live.open(ctx, n, flags); ok || err != nil {
+	if h, ok, err := t.live.opens(ctx, n, flags); ok || err != nil {
 		return h, err
 	}
 	return n.Open(ctx, flags)
@@ -63,10 +63,7 @@ func (t *Tree) Create(ctx context.Context, dir fs.Dir, name string, o fs.CreateO
 	if err := t.mayHold("create", dir, name); err != nil {
 		return nil, nil, err
 	}
-	if n, h, ok, err := t.live.create(ctx, dir, name, o); ok || err != nil {
-		return n, h, err
-	}
-	n, h, err := dir.Create(ctx, name, o)
+	n, h, err := t.live.create(ctx, dir, name, o)
 	t.seenOf(ctx, dir)
 	return n, h, err
 }

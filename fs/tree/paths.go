@@ -18,6 +18,9 @@ func (t *Tree) Replace(ctx context.Context, p fs.Path, r io.Reader, o fs.Replace
 	if _, isDir := pl.Node.(fs.Dir); isDir {
 		return fs.Replaced{}, &fs.Error{Op: "save", Path: string(p), Kind: fs.IsDir}
 	}
+	if res, ok, err := t.live.replace(ctx, pl, r, o); ok || err != nil {
+		return res, err
+	}
 	sum := sha256.New()
 	res, err := m.drive.Replace(ctx, rel, hashingReader{r, sum}, o)
 	if err != nil {

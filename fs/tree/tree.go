@@ -63,7 +63,9 @@ func New(o Options) (*Tree, error) {
 		}
 	}
 	t.root = &root{t: t, born: time.Now()}
-	t.live.init(t)
+	if err := t.live.init(t); err != nil {
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -73,14 +75,22 @@ func (t *Tree) Add(name string, d fs.Drive) error {
 		return err
 	}
 	m := &mounted{name: name, drive: d}
+	if err := t.hang(m); err != nil {
+		return err
+	}
+	t.live.recover(m)
+	return nil
+}
+
+func (t *Tree) hang(m *mounted) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byName[name] != nil || t.byID[d.ID()] != nil {
-		return &fs.Error{Op: "add drive", Path: name, Kind: fs.Exist,
+	if t.byName[m.name] != nil || t.byID[m.drive.ID()] != nil {
+		return &fs.Error{Op: "add drive", Path: m.name, Kind: fs.Exist,
 			Err: errors.New("a drive of that name or identity is there already")}
 	}
-	d.Publish(func(c fs.Change) { t.publish(m, c) })
-	t.byName[name], t.byID[d.ID()] = m, m
+	m.drive.Publish(func(c fs.Change) { t.publish(m, c) })
+	t.byName[m.name], t.byID[m.drive.ID()] = m, m
 	return nil
 }
 
@@ -121,13 +131,12 @@ func (t *Tree) Drive(name string) (fs.Drive, error) {
 
 // Close closes all drives. No other call may be under way or follow, but for those of subscriptions.
 func (t *Tree) Close(ctx context.Context) error {
-	t.live.close()
+	errs := []error{t.live.close()}
 	t.feed.close()
 	t.mu.Lock()
 	all := t.byName
 	t.byName, t.byID = map[string]*mounted{}, map[fs.DriveID]*mounted{}
 	t.mu.Unlock()
-	var errs []error
 	for _, m := range all {
 		errs = append(errs, m.drive.Close(ctx))
 	}
