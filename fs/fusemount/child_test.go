@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -92,6 +93,29 @@ func (c *child) stopJSON(to any) {
 		c.t.Fatalf("the child printed %q: %v", out, err)
 	}
 }
+
+// runTest runs the named test of this package in another process, in the directory dir and as the user uid: one that maps memory
+// of the mount, or that is an ordinary user. That test finds childDir set.
+func runTest(t *testing.T, test, dir, arg string, uid uint32) {
+	t.Helper()
+	args := []string{"-test.run=^" + test + "$", "-test.v", "-test.count=1", "-test.timeout=4m"}
+	if testing.Short() {
+		args = append(args, "-test.short")
+	}
+	c := start(t, "test:"+arg, dir, uid, args...)
+	out := c.wait()
+	for line := range bytes.Lines(out) {
+		if t.Failed() || bytes.Contains(line, []byte("--- ")) {
+			t.Logf("%s", bytes.TrimSpace(line))
+		}
+	}
+	if !bytes.Contains(out, []byte("--- PASS: "+test)) {
+		t.Errorf("%s did not pass in another process", test)
+	}
+}
+
+// childArg is what the parent has given to runTest.
+func childArg() string { return strings.TrimPrefix(os.Getenv("FUSEMOUNT_TEST_CHILD"), "test:") }
 
 // childDir is the directory in which a child works.
 func childDir() string { return os.Getenv("FUSEMOUNT_TEST_DIR") }

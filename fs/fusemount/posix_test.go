@@ -39,9 +39,31 @@ func runPosix(t *testing.T, drive, dir string) {
 	}
 }
 
+// TestPosix runs go-fuse's POSIX tests on each drive, as the present user and, in a process of its own, as an ordinary one.
 func TestPosix(t *testing.T) {
+	if dir := childDir(); dir != "" {
+		runPosix(t, childArg(), dir)
+		return
+	}
 	each(t, func(t *testing.T, kind string, d fs.Drive) {
-		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
-		runPosix(t, kind, f.dir)
+		t.Run("self", func(t *testing.T) {
+			f := mount(t, setup{drives: map[string]fs.Drive{"home": keep{d}}})
+			runPosix(t, kind, directory(t, f, "self", 0o755))
+		})
+		t.Run("ordinary user", func(t *testing.T) {
+			needRoot(t)
+			f := mount(t, setup{drives: map[string]fs.Drive{"home": keep{d}}, opts: Options{AllowOther: true}})
+			runTest(t, "TestPosix", directory(t, f, "user", 0o777), kind, nobody)
+		})
 	})
+}
+
+// directory makes a directory in the mount.
+func directory(t *testing.T, f *fixture, name string, mode os.FileMode) string {
+	t.Helper()
+	dir := f.path(name)
+	if err := os.Mkdir(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
