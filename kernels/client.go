@@ -12,7 +12,7 @@ import (
 // AttachOptions say who attaches to a kernel.
 type AttachOptions struct {
 	// SessionID names the front end across its reconnects. Only one client has it at a time; an older one is
-	// disconnected with ErrReplaced.
+	// disconnected with ErrReplaced. Empty makes one up.
 	SessionID string
 	// Username is put into the header of everything the client sends, whatever it says there itself.
 	Username string

@@ -86,11 +86,7 @@ func (h *hub) replay(c *Client, items []wire.Message, dropped int) {
 			items = append([]wire.Message{m}, items...)
 		}
 	}
-	for _, m := range items {
-		c.queue.items = append(c.queue.items, m)
-		c.queue.bytes += cost(m)
-	}
-	c.queue.signal()
+	c.queue.load(items)
 }
 
 // detach removes a client. What the last one has not read is kept for its session.

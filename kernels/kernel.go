@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/jupyter-drive/jupyter-drive/kernels/kernelspec"
 	"github.com/jupyter-drive/jupyter-drive/kernels/wire"
 )
@@ -91,6 +93,9 @@ func (k *Kernel) Ready(ctx context.Context) error {
 // Attach connects a client. What was kept for its session, or was not read by an older client of the session, comes
 // first. The error matches ErrNoSuchKernel when the kernel has ended.
 func (k *Kernel) Attach(opts AttachOptions) (*Client, error) {
+	if opts.SessionID == "" {
+		opts.SessionID = uuid.NewString()
+	}
 	c, err := k.hub.attach(opts)
 	if err != nil {
 		return nil, fmt.Errorf("attach to kernel %s: %w", k.ID(), err)

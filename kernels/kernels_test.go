@@ -50,7 +50,6 @@ func TestStartWithoutClientBecomesIdle(t *testing.T) {
 		"welcome":        {Welcome: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			m := newManager(t, map[string]kerneltest.Script{name: script})
 			k := start(t, m, name)
 			if got := k.Model(); got.ExecutionState != kernels.Starting && got.ExecutionState != kernels.Idle || got.Name != name {
@@ -235,7 +234,6 @@ func TestRestart(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	for name, script := range map[string]kerneltest.Script{"polite": {}, "stubborn": {IgnoreShutdown: true}} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			m := newManager(t, map[string]kerneltest.Script{name: script}, func(o *kernels.Options) {
 				o.ShutdownWait = 200 * time.Millisecond
 			})

@@ -60,7 +60,7 @@ func provider(t testing.TB, scripts map[string]kerneltest.Script, python string)
 			t.Fatal(err)
 		}
 	}
-	runtime, err := os.MkdirTemp("", "jd") // t.TempDir is too long for sockets
+	runtime, err := os.MkdirTemp("", "jd") //nolint:usetesting // the path of t.TempDir is too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}

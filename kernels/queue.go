@@ -14,16 +14,21 @@ import (
 // messageOverhead is what a queued message counts beyond its parts.
 const messageOverhead = 256
 
+// joinFraction is the part of a queue's limit after which what came in is joined. It bounds how long one push takes.
+const joinFraction = 16
+
 // queue holds the messages that wait for one client, up to a number of bytes.
 type queue struct {
 	wake chan struct{} // holds one token when there may be something to pop
 
 	// mu guards what follows.
-	mu    sync.Mutex
-	limit int
-	items []wire.Message
-	bytes int
-	err   error // why the queue ended; pushes are ignored from then on
+	mu     sync.Mutex
+	limit  int
+	items  []wire.Message
+	bytes  int
+	joined int   // how many of the first items went through joining
+	fresh  int   // bytes of the items that did not
+	err    error // why the queue ended; pushes are ignored from then on
 }
 
 func newQueue(limit int) *queue {
@@ -37,16 +42,29 @@ func (q *queue) push(m wire.Message) bool {
 	if q.err != nil {
 		return true
 	}
-	q.items = append(q.items, m)
-	q.bytes += cost(m)
-	if q.bytes > q.limit && len(q.items) > 1 {
-		// Joining is worth its time only if it makes some room: else each further message would join again.
-		if q.join(); q.bytes > q.limit-q.limit/8 && len(q.items) > 1 {
-			return false
-		}
+	q.append(m)
+	if q.fresh > q.limit/joinFraction || q.bytes > q.limit {
+		q.join()
 	}
 	q.signal()
-	return true
+	return q.bytes <= q.limit || len(q.items) == 1
+}
+
+// load appends items that are in memory already, whatever the limit.
+func (q *queue) load(items []wire.Message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range items {
+		q.append(m)
+	}
+	q.signal()
+}
+
+// append adds m. The caller holds mu.
+func (q *queue) append(m wire.Message) {
+	q.items = append(q.items, m)
+	q.bytes += cost(m)
+	q.fresh += cost(m)
 }
 
 // pop returns the oldest message. When none is left and the queue has ended, it returns why.
@@ -76,6 +94,11 @@ func (q *queue) take() (m wire.Message, ok bool, err error) {
 	q.items[0] = wire.Message{} // let go of its bytes
 	q.items = q.items[1:]
 	q.bytes -= cost(m)
+	if q.joined > 0 {
+		q.joined--
+	} else {
+		q.fresh -= cost(m)
+	}
 	if len(q.items) > 0 {
 		q.signal()
 	}
@@ -97,7 +120,7 @@ func (q *queue) abort(err error) []wire.Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	items := q.items
-	q.items, q.bytes = nil, 0
+	q.items, q.bytes, q.joined, q.fresh = nil, 0, 0, 0
 	if q.err == nil {
 		q.err = err
 	}
@@ -112,10 +135,12 @@ func (q *queue) signal() {
 	}
 }
 
-// join merges neighbouring pieces of a stream. The caller holds mu.
+// join merges neighbouring pieces of a stream among the items that came in since the last time. The caller holds mu.
 func (q *queue) join() {
-	q.items = joinStreams(q.items)
-	q.bytes = total(q.items)
+	tail := joinStreams(q.items[q.joined:])
+	q.bytes += total(tail) - q.fresh
+	q.items = append(q.items[:q.joined:q.joined], tail...)
+	q.joined, q.fresh = len(q.items), 0
 }
 
 func cost(m wire.Message) int { return m.Size() + messageOverhead }

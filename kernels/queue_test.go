@@ -98,8 +98,8 @@ func TestQueueJoinsWhenFull(t *testing.T) {
 	if got.String() != want.String() {
 		t.Errorf("joined text has %d bytes, want %d", got.Len(), want.Len())
 	}
-	if q.bytes != 0 {
-		t.Errorf("an empty queue counts %d bytes", q.bytes)
+	if q.bytes != 0 || q.fresh != 0 || q.joined != 0 {
+		t.Errorf("an empty queue counts %d bytes, %d fresh, %d joined", q.bytes, q.fresh, q.joined)
 	}
 }
 

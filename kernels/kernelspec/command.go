@@ -100,10 +100,14 @@ func (f *Finder) pythonSpec() Spec {
 
 // pythonHasKernel reports whether Options.Python imports ipykernel. The answer is kept until the interpreter changes.
 func (f *Finder) pythonHasKernel(ctx context.Context) bool {
-	if f.opts.Python == "" || f.forbidden(f.opts.Python) {
+	if f.opts.Python == "" {
 		return false
 	}
-	info, err := os.Stat(f.opts.Python)
+	program, err := f.resolve(f.opts.Python)
+	if err != nil {
+		return false
+	}
+	info, err := os.Lstat(program)
 	if err != nil {
 		return false
 	}

@@ -103,7 +103,7 @@ func (s *supervisor) fork(path string, env []string) error {
 		syscall.CloseOnExec(terminalFD)
 		attr.Files = []uintptr{terminalFD, terminalFD, terminalFD}
 		attr.Sys.Setctty, attr.Sys.Ctty = true, 0
-		defer syscall.Close(terminalFD) // only the program may keep the terminal open
+		defer func() { _ = syscall.Close(terminalFD) }() // only the program may keep the terminal open
 	} else {
 		null, err := os.Open(os.DevNull)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ func daemon(script string) {
 	if err != nil {
 		os.Exit(1)
 	}
-	os.Stdout.WriteString(strconv.Itoa(p.Pid()) + "\n")
+	fmt.Println(p.Pid())
 	select {}
 }
 

@@ -118,8 +118,8 @@ func TestShell(t *testing.T) {
 	if after := term.Model(); after.Name != "1" || !after.LastActivity.After(before.LastActivity) {
 		t.Errorf("Model = %+v, before %+v, want later activity", after, before)
 	}
-	write(t, c, "echo sleep-$((1)); sleep 100\n")
-	expect(t, c, "sleep-1")
+	write(t, c, `sh -c 'trap "exit 130" INT; echo loop-$((1)); while :; do sleep 0.05; done'`+"\n")
+	expect(t, c, "loop-1")
 	write(t, c, "\x03") // which also discards what was typed and not read yet
 	expect(t, c, "> ")
 	write(t, c, "echo interrupted $?\n")

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -195,11 +196,8 @@ func (p *Provider) environ(req kernels.LaunchRequest) []string {
 		return value, ok
 	})
 	env["PYDEVD_DISABLE_FILE_VALIDATION"] = "1" // or debugpy writes a warning at each start of ipykernel
-	for _, more := range []map[string]string{spec, req.Env} {
-		for name, value := range more {
-			env[name] = value
-		}
-	}
+	maps.Copy(env, spec)
+	maps.Copy(env, req.Env)
 	env["JPY_PARENT_PID"] = "{shim_pid}"
 	if req.SessionName != "" {
 		env["JPY_SESSION_NAME"] = req.SessionName

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // newProvider returns a Provider in a directory whose path is short enough for sockets.
 func newProvider(t *testing.T, change func(*Options)) *Provider {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "jd")
+	dir, err := os.MkdirTemp("", "jd") //nolint:usetesting // the path of t.TempDir is too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
