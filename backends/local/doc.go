@@ -11,11 +11,12 @@
 //   - Every path is walked by openat2(2) beneath the root descriptor, through no symbolic or magic link; an operation is then done with
 //     *at calls on (directory, name). No race, link or ".." leads outside, and depth is not limited by PATH_MAX.
 //   - An operation checks that the name still leads to its node. If somebody has put another file there it fails with Stale: look the
-//     name up again. A node without a name is served through an open handle, as an unlinked file is.
+//     name up again. A node without a name is served through an open handle, as an unlinked file is, and for a second without one.
 //   - A version is made of identity, ctime, size and a counter. The counter tells apart two writes through this drive within one tick
 //     of the file system's clock. Rename, chmod and the like through this drive change ctime but keep the version while the daemon runs.
 //   - Replace writes a temporary file (".~jd-" and 16 hexadecimal digits, never shown), syncs it, and renames it over the name. What a
-//     crash has left of it is removed at the next start, or when its directory is listed.
+//     crash has left of it is removed at the next start, or when its directory is listed. Mode (without setuid and setgid), owner,
+//     extended attributes and the document's id pass to the new file; other hard links of the old one keep it, without the id.
 //   - Changes by others are found by inotify in directories that were looked at, or else on the next lookup. They are gathered for
 //     [DefaultCoalesce]. When notices are lost, OpLost is published.
 //   - On file systems without birth times the identity is device and inode number alone: a number that is given again at once looks

@@ -60,21 +60,22 @@ func (o *Options) setDefaults() {
 
 // Drive is a local folder. It implements [fs.Drive] and [fs.Reserver]. Close it when done.
 type Drive struct {
-	opts     Options
-	log      *slog.Logger
-	id       fs.DriveID
-	rootFd   int
-	closed   atomic.Bool
-	dev      uint64 // device of the root
-	root     *dir
-	hide     map[string]bool // paths in the drive
-	caps     fs.DriveCaps
-	state    *state
-	feed     feed
-	versions versions
-	ids      ids
-	temps    temps
-	watcher  *watcher // nil = changes by others are found on lookup only
+	opts      Options
+	log       *slog.Logger
+	id        fs.DriveID
+	rootFd    int
+	closed    atomic.Bool
+	dev       uint64 // device of the root
+	root      *dir
+	hide      map[string]bool // paths in the drive
+	caps      fs.DriveCaps
+	state     *state
+	feed      feed
+	versions  versions
+	ids       ids
+	temps     temps
+	lingering lingering
+	watcher   *watcher // nil = changes by others are found on lookup only
 
 	warnMu   sync.Mutex // guards warnings
 	warnings map[string]fs.Warning
@@ -270,6 +271,7 @@ func (d *Drive) stop() error {
 	if d.watcher != nil {
 		errs = append(errs, d.watcher.close())
 	}
+	d.lingering.close()
 	errs = append(errs, d.ids.close(), d.temps.close())
 	if d.state != nil {
 		if d.root != nil { // else they were not read

@@ -98,12 +98,8 @@ func (n *node) handle(ctx context.Context, fd int, flags fs.OpenFlags, st *unix.
 	}
 	f := &file{fd: fd}
 	f.refs.Store(1)
+	n.pinTo(f)
 	n.mu.Lock()
-	n.opens++
-	if n.pin == nil {
-		n.pin = f
-		f.refs.Add(1)
-	}
 	if n.stamp == (stamp{}) {
 		n.stamp = stampOf(st)
 	}
@@ -236,6 +232,17 @@ func (h *handle) Release(ctx context.Context) error {
 	h.n.unpin()
 	h.f.drop()
 	return h.wrap("release", err)
+}
+
+// pinTo begins one opening: as long as there is one the node can be reached without a name.
+func (n *node) pinTo(f *file) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.opens++
+	if n.pin == nil {
+		n.pin = f
+		f.refs.Add(1)
+	}
 }
 
 // unpin ends one opening; with the last one the node lets go of its descriptor.

@@ -196,6 +196,7 @@ func (x *dir) Remove(ctx context.Context, name string, isADir bool) error {
 		return fs.Wrap("remove", path, err)
 	}
 	id := x.d.idAt(fd, name, x.d.ident(&st))
+	x.d.linger(fd, name, &st)
 	unlink := func() error { return unix.Unlinkat(fd, name, flags) }
 	err = retry(unlink)
 	if isADir && is(err, unix.ENOTEMPTY) && x.d.clearTemps(fd, name) {

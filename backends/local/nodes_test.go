@@ -1,10 +1,13 @@
 package local
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,5 +81,63 @@ func TestClosed(t *testing.T) {
 	}
 	if _, err := top.Lookup(t.Context(), "f"); err == nil || fs.KindOf(err) != fs.Unavailable {
 		t.Errorf("Lookup after Close = %v, want kind %q", err, fs.Unavailable)
+	}
+}
+
+// TestLinger opens files just after their last name was taken, as a call does that has looked them up before.
+func TestLinger(t *testing.T) {
+	d, err := Open(t.Context(), Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := d.Root()
+	put := func(name string) fs.Node {
+		t.Helper()
+		r, err := d.Replace(t.Context(), name, strings.NewReader(name), fs.ReplaceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Node
+	}
+	for name, take := range map[string]func(name string) error{
+		"removed": func(name string) error { return root.Remove(t.Context(), name, false) },
+		"renamed": func(name string) error { put("other"); return root.Rename(t.Context(), "other", root, name, 0) },
+		"replaced": func(name string) error {
+			_, err := d.Replace(t.Context(), name, strings.NewReader("new"), fs.ReplaceOptions{})
+			return err
+		},
+	} {
+		n := put(name)
+		if err := take(name); err != nil {
+			t.Fatal(err)
+		}
+		h, err := n.Open(t.Context(), fs.OpenRead)
+		if err != nil {
+			t.Errorf("Open of a file that was just %s = %v", name, err)
+			continue
+		}
+		buf := make([]byte, 100)
+		if got, err := h.ReadAt(t.Context(), buf, 0); string(buf[:got]) != name || !errors.Is(err, io.EOF) {
+			t.Errorf("read = %q, %v, want %q", buf[:got], err, name)
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	for i := range 2 * maxLinger {
+		n := put(fmt.Sprint(i))
+		if err := root.Remove(t.Context(), fmt.Sprint(i), false); err != nil {
+			t.Fatal(err)
+		}
+		runtime.KeepAlive(n)
+	}
+	d.lingering.mu.Lock()
+	got := len(d.lingering.timers)
+	d.lingering.mu.Unlock()
+	if got > maxLinger {
+		t.Errorf("%d files linger, want at most %d", got, maxLinger)
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -103,6 +103,9 @@ func (m *move) inspect() error {
 		if !m.exchange && m.dst.Nlink > 1 && !m.dstID.IsZero() && m.src.Ino != m.dst.Ino {
 			m.dstFd, err = openAt(m.toFd, m.newName, unix.O_PATH, 0)
 		}
+		if !m.exchange && !m.lone && m.src.Ino != m.dst.Ino {
+			d.linger(m.toFd, m.newName, &m.dst)
+		}
 		return err
 	case is(err, unix.ENOENT):
 		return nil

@@ -337,6 +337,9 @@ func (w *replacement) commitLocked() (fs.Replaced, error) {
 		if err := w.inspect(); err != nil {
 			return fs.Replaced{}, err
 		}
+		if w.now.there {
+			w.d.linger(w.dir, w.name, &w.now.st)
+		}
 		err := w.rename()
 		if is(err, unix.EEXIST) || errors.Is(err, errSlipped) {
 			continue // somebody else was faster: look again
