@@ -215,8 +215,8 @@ func TestExitEndsClients(t *testing.T) {
 	if _, err := term.Attach(); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Attach after exit = %v, want ErrNotFound", err)
 	}
-	_, rest, _ := strings.Cut(out, "\n> background ")
-	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(rest, "\r", 2)[0]))
+	rest := out[strings.LastIndex(out, "background ")+len("background "):]
+	pid, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatalf("output %q: %v", out, err)
 	}
