@@ -74,9 +74,7 @@ func (l *live) absorb(ctx context.Context, w *written) outcome {
 		l.mu.Unlock()
 		return noRoom
 	}
-	if d.path != "" {
-		w.path = d.path
-	}
+	w.path = d.path
 	l.mu.Unlock()
 	data, err := load(w.from())
 	if err == nil {

@@ -110,11 +110,17 @@ func (l *live) adopt(ctx context.Context, d *departure, n fs.Node) bool {
 			err = a.Adopt(ctx, d.id)
 		}
 	}
-	if err != nil {
-		l.t.log.Error("a live document has lost its file", "path", string(d.from), "err", err)
-		l.later(func(ctx context.Context) { l.tellLeft(ctx, d.id, d.from, d.to) })
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.docs[d.id] == d.doc {
+			l.met(d.id, d.doc, n.Ino())
+		}
+		return true
 	}
-	return err == nil
+	l.t.log.Error("a live document has lost its file", "path", string(d.from), "err", err)
+	l.later(func(ctx context.Context) { l.tellLeft(ctx, d.id, d.from, d.to) })
+	return false
 }
 
 // renounce gives the file that was moved away an id of its own.

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,8 @@ type live struct {
 
 	mu      sync.Mutex // guards all below
 	docs    map[fs.FileID]*doc
+	nodes   map[uint64]fs.FileID // by inode number: the nodes that documents have now
+	unmet   int                  // documents whose node is not known
 	gone    map[fs.Path]*departure
 	open    map[uint64]*opened // by inode number
 	refused map[refusalKey]*refusal
@@ -43,17 +46,20 @@ type live struct {
 // doc is a document that is edited live. It is guarded by live.mu.
 type doc struct {
 	attached int
+	drive    fs.DriveID
+	ino      uint64        // of its node; 0 = not known
 	flushing chan struct{} // closed when the flush under way has ended; nil = none
 	next     chan struct{} // closed when the one after it has ended; nil = nobody waits for that
-	path     fs.Path       // "" until the document was met
-	version  fs.Version    // the last that was published
-	seq      uint64        // of that change
-	away     *departure    // nil = the name is there
+	path     fs.Path
+	version  fs.Version // the last that was published
+	seq      uint64     // of that change
+	away     *departure // nil = the name is there
 }
 
 func (l *live) init(t *Tree) error {
 	l.t = t
 	l.docs = map[fs.FileID]*doc{}
+	l.nodes = map[uint64]fs.FileID{}
 	l.gone = map[fs.Path]*departure{}
 	l.open = map[uint64]*opened{}
 	l.refused = map[refusalKey]*refusal{}
@@ -87,19 +93,33 @@ func (l *live) close() error {
 	return l.staging.close()
 }
 
-// Attach marks a file as live until release is called.
-func (t *Tree) Attach(id fs.FileID) (release func()) {
+// Attach marks the file that n is now as live, whatever becomes of its node, until release is called.
+func (t *Tree) Attach(ctx context.Context, n fs.Node) (release func(), err error) {
+	id, err := n.FileID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := n.Attr(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a.Type() != fs.File {
+		return nil, &fs.Error{Op: "attach", Kind: fs.Invalid, Err: errors.New("only files are edited live")}
+	}
+	p, _ := t.Path(n)
 	l := &t.live
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.docs[id]
 	if d == nil {
-		d = &doc{}
+		d = &doc{drive: n.Drive(), path: p, version: a.Version}
 		l.docs[id] = d
 		l.count.Add(1)
+		l.unmet++
+		l.met(id, d, n.Ino())
 	}
 	d.attached++
-	return sync.OnceFunc(func() { l.detach(id, d) })
+	return sync.OnceFunc(func() { l.detach(id, d) }), nil
 }
 
 func (l *live) detach(id fs.FileID, d *doc) {
@@ -108,10 +128,26 @@ func (l *live) detach(id fs.FileID, d *doc) {
 	if d.attached--; d.attached > 0 {
 		return
 	}
-	delete(l.docs, id)
-	l.count.Add(-1)
 	if d.away != nil {
 		l.forget(d.away)
+	}
+	l.met(id, d, 0)
+	l.unmet--
+	delete(l.docs, id)
+	l.count.Add(-1)
+}
+
+// met notes which node a document has; 0 is none that is known. The caller holds mu.
+func (l *live) met(id fs.FileID, d *doc, ino uint64) {
+	switch {
+	case d.ino == 0 && ino != 0:
+		l.unmet--
+	case d.ino != 0 && ino == 0:
+		l.unmet++
+	}
+	delete(l.nodes, d.ino)
+	if d.ino = ino; ino != 0 {
+		l.nodes[ino] = id
 	}
 }
 
@@ -124,10 +160,18 @@ func (t *Tree) IsLive(n fs.Node) bool {
 // idle reports whether no document is edited live, so that nothing need be asked.
 func (l *live) idle() bool { return l.count.Load() == 0 || l.t.opts.Live == nil }
 
-// id returns the file id of a live node.
+// id returns the file id of a live node. Only where it may be an unknown or former node of a document the drive is asked, which
+// might have to give the file an id.
 func (l *live) id(n fs.Node) (fs.FileID, bool) {
 	if l.idle() {
 		return fs.FileID{}, false
+	}
+	l.mu.Lock()
+	id, ok := l.nodes[n.Ino()]
+	sure := ok || l.unmet == 0
+	l.mu.Unlock()
+	if sure && !n.Superseded() {
+		return id, ok
 	}
 	if _, isDir := n.(fs.Dir); isDir {
 		return fs.FileID{}, false
@@ -136,17 +180,14 @@ func (l *live) id(n fs.Node) (fs.FileID, bool) {
 	if err != nil {
 		return id, false
 	}
-	p, named := l.t.Path(n)
+	current := !n.Superseded()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.docs[id]
-	if d == nil {
-		return id, false
+	if d != nil && current && d.ino == 0 {
+		l.met(id, d, n.Ino())
 	}
-	if named && d.path == "" {
-		d.path = p
-	}
-	return id, true
+	return id, d != nil
 }
 
 // kick starts saving what is unsaved of a live node, and does not wait.
@@ -265,7 +306,11 @@ func (l *live) changed(c fs.Change) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.Op == fs.OpRename && c.Type == fs.Directory {
+	switch {
+	case c.Op == fs.OpLost:
+		l.lost(c)
+		return
+	case c.Op == fs.OpRename && c.Type == fs.Directory:
 		l.dirMoved(c)
 		return
 	}
@@ -293,6 +338,9 @@ func (l *live) docChanged(d *doc, c fs.Change) {
 	}
 	base := d.version
 	d.path, d.seq = c.Path, c.Seq
+	if c.Node != nil {
+		l.met(c.FileID, d, c.Node.Ino())
+	}
 	if c.Version != "" {
 		d.version = c.Version
 	}
@@ -312,6 +360,36 @@ func (l *live) dirMoved(c fs.Change) {
 		to := d.path
 		l.laterLocked(func(ctx context.Context) { l.t.opts.Live.Moved(ctx, id, from, to) })
 	}
+}
+
+// lost looks again at all documents of a drive. The caller holds mu.
+func (l *live) lost(c fs.Change) {
+	for id, d := range l.docs {
+		if d.drive == c.Drive {
+			l.met(id, d, 0)
+			before, p := d.version, d.path
+			l.laterLocked(func(ctx context.Context) { l.look(ctx, id, p, before, c.Cause) })
+		}
+	}
+}
+
+// look merges what a file holds if it is not at the version before. One that is gone stays as it is: nobody has said so.
+func (l *live) look(ctx context.Context, id fs.FileID, p fs.Path, before fs.Version, cause fs.Cause) {
+	n, _, err := l.t.Resolve(ctx, p)
+	if err != nil {
+		return
+	}
+	got, isLive := l.id(n)
+	a, err := n.Attr(ctx)
+	if err != nil || !isLive || got != id || a.Version == before {
+		return
+	}
+	l.mu.Lock()
+	if d := l.docs[id]; d != nil {
+		d.version = a.Version
+	}
+	l.mu.Unlock()
+	l.absorbNode(ctx, id, n, before, cause)
 }
 
 // insideMount marks the context of what is done inside an operation of the mount: the kernel cannot be waited for.

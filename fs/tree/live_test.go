@@ -27,7 +27,7 @@ type room struct {
 	t       *testing.T
 	tr      *tree.Tree
 	live    *drivetest.FakeLive
-	drive   *mem.Drive
+	drive   fs.Drive
 	id      fs.FileID
 	release func()
 	closed  bool
@@ -35,7 +35,12 @@ type room struct {
 
 func newRoom(t *testing.T, o tree.Options) *room {
 	t.Helper()
-	r := &room{t: t, drive: mem.New(mem.Options{})}
+	return newRoomOn(t, o, mem.New(mem.Options{}))
+}
+
+func newRoomOn(t *testing.T, o tree.Options, d fs.Drive) *room {
+	t.Helper()
+	r := &room{t: t, drive: d}
 	r.live = drivetest.NewFakeLive(func(ctx context.Context, p fs.Path, text []byte) (fs.Version, error) {
 		res, err := r.tr.Replace(ctx, p, bytes.NewReader(text), fs.ReplaceOptions{})
 		return res.Attr.Version, err
@@ -54,8 +59,20 @@ func newRoom(t *testing.T, o tree.Options) *room {
 		t.Fatal(err)
 	}
 	r.live.Open(r.id, doc, saved, made.Attr.Version)
-	r.release = r.tr.Attach(r.id)
+	r.attach()
 	return r
+}
+
+// attach opens the room.
+func (r *room) attach() {
+	r.t.Helper()
+	n, err := r.drive.Root().Lookup(r.t.Context(), doc.Base())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.release, err = r.tr.Attach(r.t.Context(), n); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // close closes the tree, once.
@@ -484,7 +501,7 @@ func TestLiveWriteThroughASupersededHandle(t *testing.T) {
 	p := r.program(1)
 	h := p.open(doc, fs.OpenReadWrite)
 	base := r.version()
-	r.release = r.tr.Attach(r.id)
+	r.attach()
 	r.live.Type(r.id, typed)
 	r.tr.Settle(p.ctx, p.lookup(doc))
 	p.put(h, "4", 8)
@@ -554,6 +571,9 @@ func TestLiveRenameOnto(t *testing.T) {
 	base := r.version()
 	r.live.Type(r.id, typed)
 	p.write("a/tmp", "[\n1,\n2,\n4\n]\n")
+	tmp := p.lookup("a/tmp")
+	var told []fs.Change
+	defer r.tr.Observe(observer(func(c fs.Change) { told = append(told, c) }))()
 	p.rename("a/tmp", doc)
 	if a := r.wantCalls("Absorb", 1)[0]; a.Base != base || a.ID != r.id || a.From != doc {
 		t.Errorf("absorbed %+v, want base %q", a, base)
@@ -563,6 +583,9 @@ func TestLiveRenameOnto(t *testing.T) {
 	r.wantFile(doc, want)
 	if got := r.names(); len(got) != 1 {
 		t.Errorf("names = %q: the source must vanish", got)
+	}
+	if last := told[len(told)-1]; last.Path != doc || last.Old != tmp || last.Node != p.lookup(doc) {
+		t.Errorf("observers were told last %+v, want that the name does not have the source's node", last)
 	}
 	if id, err := p.lookup(doc).FileID(t.Context()); err != nil || id != r.id {
 		t.Errorf("FileID() = %v, %v, want %v", id, err, r.id)
@@ -712,10 +735,11 @@ func TestLiveDirectoryRenamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.live.Open(id, "a/d/m.ipynb", saved, made.Attr.Version)
-	defer r.tr.Attach(id)()
-	if !r.tr.IsLive(made.Node) {
-		t.Fatal("not live")
+	release, err := r.tr.Attach(t.Context(), made.Node)
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer release()
 	r.program(1).rename("a/d", "a/e")
 	if c, err := r.live.Wait(t.Context(), "Moved", 1); err != nil || c[0].From != "a/d/m.ipynb" || c[0].To != "a/e/m.ipynb" {
 		t.Errorf("told %+v, %v", c, err)
@@ -834,6 +858,64 @@ func TestLiveChangeFromOutside(t *testing.T) {
 	}
 	r.close() // waits for the merge
 	r.wantRoom("[\n0,\n1,\n2,\n4\n]\n")
+}
+
+// muted is a drive that can keep changes to itself.
+type muted struct {
+	*mem.Drive
+	sink func(fs.Change)
+	mute bool
+}
+
+func (d *muted) Publish(sink func(fs.Change)) {
+	d.sink = sink
+	d.Drive.Publish(func(c fs.Change) {
+		if !d.mute {
+			sink(c)
+		}
+	})
+}
+
+func TestLiveChangesThatWereMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &muted{Drive: mem.New(mem.Options{})}
+		r := newRoomOn(t, tree.Options{}, d)
+		d.mute = true
+		ctx := fs.WithCause(t.Context(), fs.Cause{Origin: fs.OriginOutside})
+		if _, err := d.Replace(ctx, "n.ipynb", strings.NewReader("[]"), fs.ReplaceOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		d.mute = false
+		d.sink(fs.Change{Op: fs.OpLost, Drive: d.ID()})
+		synctest.Wait()
+		r.wantCalls("Absorb", 1)
+		if !r.tr.IsLive(r.program(1).lookup(doc)) {
+			t.Error("the new node is not live")
+		}
+		d.sink(fs.Change{Op: fs.OpLost, Drive: d.ID()})
+		synctest.Wait()
+		r.wantRoom("[]")
+		r.wantCalls("Absorb", 1)
+	})
+}
+
+// Files that are not live are left alone: to ask for an id is to write one to the drive.
+func TestLiveAsksNothingOfOtherFiles(t *testing.T) {
+	r := newRoom(t, tree.Options{})
+	n := &asked{Node: put(t, r.tr, "a/other", "x").Node}
+	if r.tr.IsLive(n) || n.asked {
+		t.Errorf("IsLive() asked for the id of another file: %v", n.asked)
+	}
+}
+
+type asked struct {
+	fs.Node
+	asked bool
+}
+
+func (n *asked) FileID(ctx context.Context) (fs.FileID, error) {
+	n.asked = true
+	return n.Node.FileID(ctx)
 }
 
 // crash copies the staging folder as it is just now: what the next start finds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -92,7 +93,23 @@ func (l *live) absorbRename(ctx context.Context, src fs.Node, dir fs.Dir, name s
 		return err
 	}
 	l.deliver(ctx, w)
-	return dir.Remove(ctx, name, false)
+	if err := dir.Remove(ctx, name, false); err != nil {
+		return err
+	}
+	l.displaced(ctx, src, w)
+	return nil
+}
+
+// displaced tells observers that the name does not have the node src, which the kernel has moved there.
+func (l *live) displaced(ctx context.Context, src fs.Node, w written) {
+	n, p, err := l.t.Resolve(ctx, w.path)
+	if err != nil {
+		return // it was removed meanwhile
+	}
+	if m, err := l.t.of(src); err == nil {
+		l.t.tell(m, fs.Change{Drive: src.Drive(), FileID: w.id, Path: p, Op: fs.OpReplace, Type: fs.File, Node: n, Old: src,
+			Cause: fs.Cause{Origin: fs.OriginRoom}, Time: time.Now()})
+	}
 }
 
 // stage copies bytes whose file is about to vanish to a staging file.
