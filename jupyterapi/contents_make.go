@@ -146,11 +146,17 @@ func (c *call) copy(to fs.Path, there bool, from string) error {
 			return failed(http.StatusBadRequest, "Cannot copy file or directory '"+string(p)+"'")
 		}
 	}
-	if _, found, err := c.exists(src); err != nil || !found {
-		if err != nil {
-			return err
-		}
+	e, found, err := c.exists(src)
+	switch {
+	case err != nil:
+		return err
+	case !found:
 		return failed(http.StatusNotFound, "No such file or directory: "+string(src))
+	case e.Attr.Type() == fs.Directory && !there: // a directory is always copied into another one
+		if _, err := c.view.Mkdir(c.ctx(), to, fs.CreateOptions{}); err != nil {
+			return c.saveError(to, condition{}, err)
+		}
+		there = true
 	}
 	make := func(p fs.Path) error { return c.view.Copy(c.ctx(), src, p) }
 	dst := to
@@ -163,8 +169,7 @@ func (c *call) copy(to fs.Path, there bool, from string) error {
 	if err != nil {
 		return c.saveError(dst, condition{}, err)
 	}
-	e, err := c.view.Stat(c.ctx(), dst)
-	if err != nil {
+	if e, err = c.view.Stat(c.ctx(), dst); err != nil {
 		return err
 	}
 	c.s.publishContents("copy", dst, src)

@@ -303,6 +303,7 @@ func TestPostContents(t *testing.T) {
 		{"copy elsewhere", "sub", `{"copy_from":"a.txt"}`, 201, `"path":"sub/a.txt"`},
 		{"copy with two dots", "", `{"copy_from":"x.tar.gz"}`, 201, `"path":"x-Copy1.tar.gz"`},
 		{"copy of a directory", "", `{"copy_from":"foo"}`, 201, `"path":"foo-Copy1"`},
+		{"copy of a directory into a new one", "fresh", `{"copy_from":"foo"}`, 201, `"path":"fresh/foo"`},
 		{"copy of nothing", "", `{"copy_from":"zz"}`, 404, "No such file or directory: zz"},
 		{"copy of what is hidden", "", `{"copy_from":".hidden"}`, 400, "Cannot copy file or directory '.hidden'"},
 		{"copy out", "", `{"copy_from":"../etc/passwd"}`, 404, "No such file"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,7 @@ func TestSessions(t *testing.T) {
 	}
 	expect(t, s.request(post, "/api/sessions", `{"path":"c","type":"console","name":"c","kernel":{"id":"`+kernel+`"}}`), 201, kernel)
 	expect(t, s.request(post, "/api/sessions", `{"notebook":{"path":"old.ipynb"}}`), 201, `"path":"old.ipynb","name":"","type":"notebook"`)
+	expect(t, s.request(post, "/api/sessions", `{"notebook":{"path":"older.ipynb"},"kernel":{"name":"python","id":"foo"}}`), 201, `"name":"python3"`)
 	expect(t, s.request(post, "/api/sessions", ``), 400, "No JSON data provided")
 	expect(t, s.request(post, "/api/sessions", `{"type":"notebook"}`), 400, "Missing field in JSON data: path")
 	expect(t, s.request(post, "/api/sessions", `{"path":"x"}`), 400, "Missing field in JSON data: type")
@@ -403,4 +405,18 @@ func TestRemovedUserLosesSockets(t *testing.T) {
 		t.Errorf("ReadMessage() after the user was removed = %v, want 1008", err)
 	}
 	expect(t, s.request(get, "/api/contents", "", "Authorization: token "+bobToken), 403, "")
+}
+
+func TestResolvePathOfKernel(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{})
+	s.write("sub/lib.py", "")
+	id := s.started("sub")
+	ask := func(path string) reply {
+		return s.request(get, "/api/resolvePath?kernel="+id+"&path="+url.QueryEscape(path), "")
+	}
+	expect(t, ask("lib.py"), 200, `{"resolved":[{"scope":"kernel","path":"/mnt/sub/lib.py"}]}`)
+	expect(t, ask("../sub/lib.py"), 200, `"path":"/mnt/sub/lib.py"`)
+	expect(t, ask("/mnt/sub/lib.py"), 200, `{"scope":"server","path":"sub/lib.py"},{"scope":"kernel","path":"/mnt/sub/lib.py"}`)
+	expect(t, ask("../../etc/passwd"), 200, `{"resolved":[]}`)
 }

@@ -143,7 +143,7 @@ func startKernel(c *call) error {
 	if err != nil {
 		return err
 	}
-	start.ID, start.Name = body.ID, body.Name
+	start.ID, start.Name = body.ID, specName(body.Name)
 	k, err := c.s.opts.Kernels.Start(c.ctx(), start)
 	if err != nil {
 		return startError(err, body.Name)
@@ -151,6 +151,14 @@ func startKernel(c *call) error {
 	c.s.places.set(k.ID, doc)
 	c.location("api/kernels/" + k.ID)
 	return c.reply(http.StatusCreated, showKernel(k))
+}
+
+// specName returns the name of a kernelspec that a client means: "python" is what notebooks of old say for the default one.
+func specName(name string) string {
+	if name == "python" {
+		return ""
+	}
+	return name
 }
 
 // start says how and where a kernel starts for the caller, who must have the right to run code there.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi/identity"
 )
 
 // sessionModel is what the API tells of a session. Clients refuse a list in which a name is null.
@@ -58,13 +59,14 @@ type kernelBody struct {
 	Name *string `json:"name"`
 }
 
+// ref returns the kernel that is meant. What cannot be the id of one is none.
 func (k *kernelBody) ref() KernelRef {
 	var r KernelRef
-	if k.ID != nil {
+	if k.ID != nil && kernelID.MatchString(*k.ID) {
 		r.ID = *k.ID
 	}
 	if k.Name != nil {
-		r.Name = *k.Name
+		r.Name = specName(*k.Name)
 	}
 	return r
 }
@@ -130,8 +132,8 @@ func startSession(c *call) error {
 
 // sessionStart says how a kernel starts for a document. Taking a running kernel needs the right on it.
 func (c *call) sessionStart(path string, k *kernelBody) (KernelStart, error) {
-	if k.ID != nil && *k.ID != "" {
-		for _, r := range c.s.kernelResources(fs.Kernels, *k.ID) {
+	if id := k.ref().ID; id != "" {
+		for _, r := range c.s.kernelResources(fs.Kernels, id) {
 			if err := c.allowed(fs.Execute, r); err != nil {
 				return KernelStart{}, err
 			}
@@ -191,9 +193,9 @@ func patchSession(c *call) error {
 			return err
 		}
 		patch.Kernel = &ref
-		if ref.ID != "" {
-			if _, err := c.s.opts.Kernels.Get(ref.ID); err != nil {
-				return failed(http.StatusBadRequest, "No such kernel: "+ref.ID)
+		if id := body.Kernel.ID; id != nil && *id != "" {
+			if _, err := c.s.opts.Kernels.Get(*id); err != nil {
+				return failed(http.StatusBadRequest, "No such kernel: "+identity.ScrubText(*id))
 			}
 		}
 	}

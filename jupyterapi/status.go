@@ -136,7 +136,8 @@ type unresolved struct {
 	Reason string `json:"reason"`
 }
 
-// resolvePath answers GET /api/resolvePath: which file a path in a program's output means. It tells paths of the drive only.
+// resolvePath answers GET /api/resolvePath: which file a path in a program's output means. It knows files of the drive only: for
+// the server by their path in the API, for a kernel by the one that the kernel itself sees.
 func resolvePath(c *call) error {
 	if !c.query.Has("path") {
 		return failed(http.StatusBadRequest, "Missing argument path")
@@ -155,7 +156,7 @@ func resolvePath(c *call) error {
 		if !known {
 			answer.Unresolved = append(answer.Unresolved, unresolved{"kernel", "Kernel " + identity.ScrubText(id) + " could not be found"})
 		} else if p, ok := c.resolve(asked, cwd); ok {
-			answer.Resolved = append(answer.Resolved, resolved{"kernel", string(p)})
+			answer.Resolved = append(answer.Resolved, resolved{"kernel", path.Join(c.s.opts.Dir(p.Dir()), p.Base())})
 		}
 	}
 	return c.reply(http.StatusOK, answer)
@@ -170,7 +171,7 @@ func (c *call) kernelFolder(id string) (fs.Path, bool) {
 		return "", false
 	}
 	about := c.s.kernelResources(fs.Kernels, id)
-	if !c.mayAll(fs.Read, about) {
+	if !c.mayAll(fs.Execute, about) {
 		return "", false
 	}
 	p := about[0].Path
