@@ -39,3 +39,11 @@ func TestDrive(t *testing.T) {
 		},
 	})
 }
+
+func TestFSX(t *testing.T) {
+	drivetest.FSX(t, func(t *testing.T) (drivetest.File, error) {
+		t.Helper()
+		e := newEnv(t, local.Options{})
+		return drivetest.NewDriveFile(e.ctx, e.d.Root(), "f")
+	}, drivetest.FSXOptions{Ops: 5000})
+}

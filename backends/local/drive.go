@@ -104,7 +104,9 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	d := &Drive{opts: o, log: o.Logger, rootFd: fd, warnings: map[string]fs.Warning{}}
 	d.names.nodes = map[ident]nodeRef{}
 	if err := d.start(); err != nil {
-		d.stop()
+		if failed := d.stop(); failed != nil {
+			d.log.Warn("a drive that could not be opened was not closed cleanly", "drive", o.Root, "err", failed)
+		}
 		return nil, err
 	}
 	return d, nil

@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -148,7 +149,7 @@ func read(ctx context.Context, n fs.Node) (string, error) {
 func readHandle(ctx context.Context, h fs.Handle) (string, error) {
 	buf := make([]byte, 1<<20)
 	n, err := h.ReadAt(ctx, buf, 0)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return string(buf[:n]), err
