@@ -3,6 +3,7 @@ package fusemount
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -21,26 +22,31 @@ type child struct {
 	out   bytes.Buffer
 }
 
-// copied is the program at a place where every user may execute it.
-var copied = sync.OnceValues(func() (string, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	dir, err := os.MkdirTemp("", "fusemount-test-")
-	if err != nil {
-		return "", err
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", err
-	}
-	to := filepath.Join(dir, "child")
-	in, err := os.ReadFile(exe)
-	if err != nil {
-		return "", err
-	}
-	return to, os.WriteFile(to, in, 0o755)
-})
+// program is this program at a place where every user may execute it. runMain removes it.
+var program struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func copyProgram() (string, error) {
+	p := &program
+	p.once.Do(func() {
+		var exe string
+		if exe, p.err = os.Executable(); p.err != nil {
+			return
+		}
+		if p.dir, p.err = os.MkdirTemp("", "fusemount-test-"); p.err != nil {
+			return
+		}
+		var b []byte
+		if b, p.err = os.ReadFile(exe); p.err != nil {
+			return
+		}
+		p.err = errors.Join(os.Chmod(p.dir, 0o755), os.WriteFile(filepath.Join(p.dir, "child"), b, 0o755))
+	})
+	return filepath.Join(p.dir, "child"), p.err
+}
 
 // nobody is the ordinary user of the tests.
 const nobody = 65534
@@ -48,21 +54,39 @@ const nobody = 65534
 // start starts children[as] in the directory dir as the user uid. It ends when its standard input does.
 func start(t *testing.T, as, dir string, uid uint32, args ...string) *child {
 	t.Helper()
-	exe, err := copied()
+	c := newChild(t, as, dir, uid, args...)
+	c.cmd.Stdout = &c.out
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// prepareChild is start for one whose output is read while it runs, and which the caller starts.
+func prepareChild(t *testing.T, as, dir string, uid uint32) (*child, io.Reader) {
+	t.Helper()
+	c := newChild(t, as, dir, uid)
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, out
+}
+
+func newChild(t *testing.T, as, dir string, uid uint32, args ...string) *child {
+	t.Helper()
+	exe, err := copyProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &child{t: t, cmd: exec.CommandContext(t.Context(), exe, args...)}
 	c.cmd.Env = append(os.Environ(), "FUSEMOUNT_TEST_CHILD="+as, "FUSEMOUNT_TEST_DIR="+dir)
-	c.cmd.Stdout, c.cmd.Stderr = &c.out, os.Stderr
+	c.cmd.Stderr = os.Stderr
 	if uid != uint32(os.Geteuid()) {
 		c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		c.cmd.Dir = "/"
 	}
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return c

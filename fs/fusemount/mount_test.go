@@ -28,7 +28,11 @@ func runMain(m *testing.M) int {
 	if as := os.Getenv("FUSEMOUNT_TEST_CHILD"); as != "" && !strings.HasPrefix(as, "test:") {
 		return children[as]()
 	}
-	return m.Run()
+	code := m.Run()
+	if program.dir != "" {
+		_ = os.RemoveAll(program.dir) // in the temporary directory in any case
+	}
+	return code
 }
 
 // children are the programs that tests start: this one, with FUSEMOUNT_TEST_CHILD set.
