@@ -24,23 +24,30 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// Errors that methods of this package return; match with errors.Is.
+// Errors that methods of this package return; match with errors.Is. Each is an *fs.Error, so that fs.KindOf and
+// fs.Status know what a door answers.
 var (
-	ErrNoSuchKernel  = errors.New("kernel does not exist")
-	ErrNoSuchSpec    = errors.New("no such kernel spec")
-	ErrDuplicate     = errors.New("kernel id is in use")
-	ErrInvalid       = errors.New("invalid request")
-	ErrStarting      = errors.New("kernel is still starting")
-	ErrClosed        = errors.New("closed")
-	ErrNoSuchSession = errors.New("session not found")
-	ErrKernelGone    = errors.New("kernel deleted before session")
+	ErrNoSuchKernel  = failure(fs.NotExist, "kernel does not exist")
+	ErrNoSuchSpec    = failure(fs.Unsupported, "no such kernel spec")
+	ErrDuplicate     = failure(fs.Exist, "kernel id is in use")
+	ErrInvalid       = failure(fs.Invalid, "invalid request")
+	ErrStarting      = failure(fs.Conflict, "kernel is still starting")
+	ErrClosed        = failure(fs.Unavailable, "closed")
+	ErrNoSuchSession = failure(fs.NotExist, "session not found")
+	ErrKernelGone    = failure(fs.Stale, "kernel deleted before session")
 	// ErrSlowClient ends a client whose queue was full.
-	ErrSlowClient = errors.New("client reads too slowly")
+	ErrSlowClient = failure(fs.Throttled, "client reads too slowly")
 	// ErrReplaced ends a client when another attaches with the same session id.
-	ErrReplaced = errors.New("another connection took over this session")
+	ErrReplaced = failure(fs.Conflict, "another connection took over this session")
 )
+
+func failure(kind fs.Kind, text string) error {
+	return &fs.Error{Kind: kind, Err: errors.New(text)}
+}
 
 // Defaults of Options.
 const (

@@ -3,6 +3,7 @@ package kernels_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/kernels"
 	"github.com/jupyter-drive/jupyter-drive/kernels/kerneltest"
 	"github.com/jupyter-drive/jupyter-drive/kernels/wire"
@@ -385,6 +387,17 @@ func TestSendRefusesWhatIsNoRequest(t *testing.T) {
 	} {
 		if err := c.Send(t.Context(), msg); !errors.Is(err, kernels.ErrInvalid) {
 			t.Errorf("%s: Send = %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+func TestErrorsHaveKinds(t *testing.T) {
+	for err, want := range map[error]int{
+		kernels.ErrNoSuchKernel: 404, kernels.ErrNoSuchSession: 404, kernels.ErrNoSuchSpec: 501, kernels.ErrDuplicate: 409,
+		kernels.ErrInvalid: 400, kernels.ErrStarting: 409, kernels.ErrClosed: 503,
+	} {
+		if got := fs.Status(fmt.Errorf("wrapped: %w: x", err)); got != want {
+			t.Errorf("Status(%v) = %d, want %d", err, got, want)
 		}
 	}
 }

@@ -70,9 +70,9 @@ func TestJoinStreams(t *testing.T) {
 }
 
 func TestQueueJoinsWhenFull(t *testing.T) {
-	q := newQueue(20_000)
+	q := newQueue(400_000)
 	var want strings.Builder
-	for i := range 1000 { // far more than 20,000 bytes as single messages
+	for i := range 10_000 { // ten times as many bytes as single messages
 		text := fmt.Sprint(i, ",")
 		want.WriteString(text)
 		if !q.push(stream("a", "stdout", text)) {

@@ -28,10 +28,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// ErrNotFound is returned for a kernel, or a resource of one, that does not exist.
-var ErrNotFound = errors.New("no such kernel spec")
+// ErrNotFound is returned for a kernel, or a resource of one, that does not exist. It is an *fs.Error of kind NotExist.
+var ErrNotFound error = &fs.Error{Kind: fs.NotExist, Err: errors.New("no such kernel spec")}
 
 // DefaultName is the name of the spec made for Options.Python when no folder defines it.
 const DefaultName = "python3"

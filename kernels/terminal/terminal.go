@@ -26,16 +26,22 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/kernels/shim"
 )
 
-// Errors that methods of this package return; match with errors.Is.
+// Errors that methods of this package return; match with errors.Is. Each is an *fs.Error, so that fs.KindOf and
+// fs.Status know what a door answers.
 var (
-	ErrNotFound = errors.New("terminal not found")
-	ErrExist    = errors.New("terminal exists")
-	ErrInvalid  = errors.New("invalid terminal name")
-	ErrClosed   = errors.New("closed")
+	ErrNotFound = failure(fs.NotExist, "terminal not found")
+	ErrExist    = failure(fs.Exist, "terminal exists")
+	ErrInvalid  = failure(fs.Invalid, "invalid terminal name or size")
+	ErrClosed   = failure(fs.Unavailable, "closed")
 )
+
+func failure(kind fs.Kind, text string) error {
+	return &fs.Error{Kind: kind, Err: errors.New(text)}
+}
 
 // Defaults of Options.
 const (
