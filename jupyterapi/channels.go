@@ -32,7 +32,7 @@ func openChannels(c *call) error {
 	if err != nil {
 		return noKernel(id, err)
 	}
-	defer client.Close() //nolint:errcheck // the connection has ended either way
+	defer client.Close()
 	return c.withSocket([]string{wire.Subprotocol}, func(one *socket) {
 		ch := &channels{call: c, id: id, socket: one, client: client, v1: one.conn.Subprotocol() == wire.Subprotocol}
 		done := make(chan struct{})

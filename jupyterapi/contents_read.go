@@ -62,7 +62,7 @@ func (c *call) appendEntries(b []byte, dir fs.Path) ([]byte, error) {
 	if err != nil {
 		return nil, c.openError(dir, err)
 	}
-	defer list.Close() //nolint:errcheck // a snapshot in memory
+	defer list.Close()
 	b = append(b, '[')
 	first := true
 	for e, err := range fs.Entries(c.ctx(), list) {

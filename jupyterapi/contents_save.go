@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/nbformat"
@@ -124,15 +125,13 @@ func decodeContent(r saveRequest) ([]byte, error) {
 
 // decodeBase64 is strict but for white space: a letter that was dropped would be a silent change of the file.
 func decodeBase64(text string) ([]byte, error) {
-	if bytes.IndexAny([]byte(text), " \t\r\n") >= 0 {
-		text = string(bytes.Map(func(r rune) rune {
-			switch r {
-			case ' ', '\t', '\r', '\n':
-				return -1
-			}
-			return r
-		}, []byte(text)))
-	}
+	text = strings.Map(func(r rune) rune {
+		switch r {
+		case ' ', '\t', '\r', '\n':
+			return -1
+		}
+		return r
+	}, text)
 	return base64.StdEncoding.Strict().DecodeString(text)
 }
 

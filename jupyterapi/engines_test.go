@@ -142,22 +142,23 @@ func TestNoEngines(t *testing.T) {
 	expect(t, s.request(get, "/api/status", ""), 200, `"kernels":0`)
 }
 
-// dial opens a WebSocket and returns the answer if that fails.
-func (s *site) dial(path string, header http.Header, protocols ...string) (*websocket.Conn, *http.Response) {
+// dial opens a WebSocket; conn is nil if the status is not 101.
+func (s *site) dial(path string, header http.Header, protocols ...string) (conn *websocket.Conn, status int) {
 	s.t.Helper()
 	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 5 * time.Second}
 	conn, res, err := d.Dial("ws"+strings.TrimPrefix(s.URL, "http")+path, header)
 	if err != nil && res == nil {
 		s.t.Fatal(err)
 	}
+	defer res.Body.Close()
 	if err != nil {
-		return nil, res
+		return nil, res.StatusCode
 	}
 	s.t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		s.t.Fatal(err)
 	}
-	return conn, res
+	return conn, res.StatusCode
 }
 
 const asAda = "?token=" + adaToken
@@ -165,52 +166,47 @@ const asAda = "?token=" + adaToken
 func TestChannels(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteOptions{})
-	id := s.started("")
-	path := "/api/kernels/" + id + "/channels" + asAda + "&session_id=s1"
+	path := "/api/kernels/" + s.started("") + "/channels" + asAda + "&session_id="
 	msg := wire.Message{
 		Channel: wire.Shell, Header: []byte(`{"msg_id":"1","msg_type":"execute_request"}`),
 		ParentHeader: []byte(`{}`), Metadata: []byte(`{}`), Content: []byte(`{"code":"1"}`),
 	}
-	t.Run("v1", func(t *testing.T) {
-		conn, _ := s.dial(path, nil, "other", wire.Subprotocol)
-		if got := conn.Subprotocol(); got != wire.Subprotocol {
-			t.Fatalf("subprotocol = %q, want %q", got, wire.Subprotocol)
-		}
-		s.exchange(t, conn, websocket.BinaryMessage, wire.EncodeV1(msg))
-		_, frame, err := conn.ReadMessage()
-		if err != nil {
+	conn, _ := s.dial(path+"v1", nil, "other", wire.Subprotocol)
+	if got := conn.Subprotocol(); got != wire.Subprotocol {
+		t.Fatalf("subprotocol = %q, want %q", got, wire.Subprotocol)
+	}
+	s.exchange(t, conn, websocket.BinaryMessage, wire.EncodeV1(msg))
+	_, frame, err := conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := msg
+	back.Channel = wire.IOPub
+	if want := wire.EncodeV1(back); !bytes.Equal(frame, want) {
+		t.Errorf("answer = %q, want %q", frame, want)
+	}
+
+	legacy, _ := s.dial(path+"legacy", nil)
+	if got := legacy.Subprotocol(); got != "" {
+		t.Fatalf("subprotocol = %q, want none", got)
+	}
+	for _, broken := range []string{"no json", `{"channel":"nope"}`, ""} { // dropped, and the socket lives on
+		if err := legacy.WriteMessage(websocket.TextMessage, []byte(broken)); err != nil {
 			t.Fatal(err)
 		}
-		back := msg
-		back.Channel = wire.IOPub
-		if want := wire.EncodeV1(back); !bytes.Equal(frame, want) {
-			t.Errorf("answer = %q, want %q", frame, want)
-		}
-	})
-	t.Run("legacy", func(t *testing.T) {
-		conn, _ := s.dial(path, nil)
-		if got := conn.Subprotocol(); got != "" {
-			t.Fatalf("subprotocol = %q, want none", got)
-		}
-		for _, broken := range []string{"no json", `{"channel":"nope"}`, ""} { // dropped, and the socket lives on
-			if err := conn.WriteMessage(websocket.TextMessage, []byte(broken)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		frame, _, err := wire.EncodeLegacy(msg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.exchange(t, conn, websocket.TextMessage, frame)
-		kind, back, err := conn.ReadMessage()
-		if err != nil || kind != websocket.TextMessage {
-			t.Fatalf("ReadMessage() = %d, %v, want a text frame", kind, err)
-		}
-		var m map[string]any
-		if err := json.Unmarshal(back, &m); err != nil || m["msg_id"] != "1" || m["msg_type"] != "execute_request" || m["channel"] != "iopub" {
-			t.Errorf("answer = %s, want msg_id and msg_type on top", back)
-		}
-	})
+	}
+	if frame, _, err = wire.EncodeLegacy(msg); err != nil {
+		t.Fatal(err)
+	}
+	s.exchange(t, legacy, websocket.TextMessage, frame)
+	kind, text, err := legacy.ReadMessage()
+	if err != nil || kind != websocket.TextMessage {
+		t.Fatalf("ReadMessage() = %d, %v, want a text frame", kind, err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil || m["msg_id"] != "1" || m["msg_type"] != "execute_request" || m["channel"] != "iopub" {
+		t.Errorf("answer = %s, want msg_id and msg_type on top", text)
+	}
 	if got := s.fakes.usernames; !slices.Equal(got, []string{"ada", "ada"}) {
 		t.Errorf("usernames = %q, want the verified one", got)
 	}

@@ -126,8 +126,8 @@ func walk(t *testing.T, policy access.Policy, w walkRequest, dir string) (int, s
 	url := strings.NewReplacer("{path}", file, "{checkpoint}", "checkpoint", "{kernel}", kernel, "{session}", session,
 		"{terminal}", "1", "{format}", "html").Replace(w.pattern)
 	if strings.HasSuffix(w.pattern, "/channels") || strings.HasPrefix(w.pattern, "/terminals/websocket") {
-		_, res := s.dial(url+asAda, nil, wire.Subprotocol)
-		return res.StatusCode, ""
+		_, status := s.dial(url+asAda, nil, wire.Subprotocol)
+		return status, ""
 	}
 	r := s.request(w.method, url, strings.ReplaceAll(w.body, "@", dir))
 	return r.StatusCode, r.body

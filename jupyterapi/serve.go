@@ -25,7 +25,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: a, r: r}
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			s.log.Error("panic", "method", r.Method, "uri", scrubbed(r), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -242,8 +242,7 @@ func (s *Server) checkSender(c *call) error {
 		return nil
 	}
 	if err := s.auth.CheckXSRF(c.r, ""); err != nil {
-		var e *fs.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*fs.Error](err); ok {
 			return failed(http.StatusForbidden, e.Err.Error())
 		}
 		return err

@@ -42,7 +42,7 @@ type Server struct {
 // New returns a server. It starts a goroutine that ends with Close.
 func New(o Options) (*Server, error) {
 	if o.Auth == nil || o.View == nil {
-		return nil, &fs.Error{Op: "jupyterapi", Kind: fs.Invalid, Err: errors.New("Auth and View must be given")}
+		return nil, &fs.Error{Op: "jupyterapi", Kind: fs.Invalid, Err: errors.New("options Auth and View must be given")}
 	}
 	o.setDefaults()
 	s := &Server{opts: o, auth: o.Auth, log: o.Logger, started: time.Now(), base: o.BaseURL}

@@ -183,7 +183,8 @@ func (c *call) kernelFolder(id string) (fs.Path, bool) {
 
 // resolve returns the path in the API of a file that is there: asked is absolute in the mount, or relative to a folder.
 func (c *call) resolve(asked string, folder fs.Path) (fs.Path, bool) {
-	p, ok := fs.Path(""), false
+	var p fs.Path
+	var ok bool
 	switch {
 	case strings.HasPrefix(asked, "/"):
 		p, ok = c.s.opts.APIPath(path.Clean(asked))

@@ -67,7 +67,8 @@ func startTerminal(c *call) error {
 
 // workingDir returns the directory that a client names: a path of the API, or an absolute one in the mount.
 func (c *call) workingDir(cwd string) fs.Path {
-	p, ok := fs.Path(""), false
+	var p fs.Path
+	var ok bool
 	if strings.HasPrefix(cwd, "/") {
 		p, ok = c.s.opts.APIPath(path.Clean(cwd))
 	}
@@ -184,25 +185,24 @@ func (t *terminalSocket) fromClient() {
 
 // obey does what one message says. Messages that make no sense are ignored.
 func (t *terminalSocket) obey(data []byte) error {
-	var parts []json.RawMessage
-	var verb string
-	if json.Unmarshal(data, &parts) != nil || len(parts) < 2 || json.Unmarshal(parts[0], &verb) != nil {
-		return nil
+	var parts []any
+	if json.Unmarshal(data, &parts) != nil || len(parts) < 2 {
+		parts = []any{nil, nil}
 	}
-	switch verb {
+	switch parts[0] {
 	case "stdin":
-		var text string
-		if json.Unmarshal(parts[1], &text) == nil {
+		if text, ok := parts[1].(string); ok {
 			return t.client.Write(text)
 		}
 	case "set_size":
-		var rows, cols float64
-		if len(parts) < 3 || json.Unmarshal(parts[1], &rows) != nil || json.Unmarshal(parts[2], &cols) != nil {
-			return nil
-		}
-		if rows >= 1 && cols >= 1 && rows < 1<<15 && cols < 1<<15 {
+		rows, isRows := parts[1].(float64)
+		cols, isCols := parts[min(2, len(parts)-1)].(float64)
+		if isRows && isCols && rows >= 1 && cols >= 1 && rows < maxSize && cols < maxSize {
 			return t.client.Resize(int(rows), int(cols))
 		}
 	}
 	return nil
 }
+
+// maxSize bounds the rows and columns of a terminal.
+const maxSize = 1 << 15

@@ -87,7 +87,7 @@ func (a *Authenticator) UpdateProfile(c Caller, fields map[string]string) (fs.Pr
 
 func (p *Profile) update(fields map[string]string) error {
 	for name, value := range fields {
-		ok := false
+		var ok bool
 		switch name {
 		case "display_name":
 			ok, p.DisplayName = isLabel(value, 64), value
