@@ -17,7 +17,8 @@ type SaveFunc func(ctx context.Context, p fs.Path, text []byte) (fs.Version, err
 // FakeLive is an [fs.Live] for tests: documents of lines that can be typed into, saved and merged, and a record of all calls. A
 // foreign text is merged line by line; where both sides changed the same lines, both stay.
 type FakeLive struct {
-	save SaveFunc
+	save   SaveFunc
+	saving sync.Mutex // held while a text is saved, so that an older one never comes last; taken before mu
 
 	mu     sync.Mutex // guards all below, and not held while saving
 	docs   map[fs.FileID]*liveDoc
@@ -138,6 +139,8 @@ func (l *FakeLive) Flush(ctx context.Context, id fs.FileID) error {
 
 // commit saves the text if it is newer than the file, or always: the file may have been removed.
 func (l *FakeLive) commit(ctx context.Context, doc *liveDoc, always bool) error {
+	l.saving.Lock()
+	defer l.saving.Unlock()
 	l.mu.Lock()
 	text, path, clean := doc.text, doc.path, doc.text == doc.saved
 	l.mu.Unlock()

@@ -301,11 +301,16 @@ func (l *live) next() func(context.Context) {
 
 // changed is told of each change, by a drive that may hold locks: it takes note and leaves the rest for later.
 func (l *live) changed(c fs.Change) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.Old != nil {
+		if o := l.open[c.Old.Ino()]; o != nil {
+			o.replaced = c.Time
+		}
+	}
 	if l.idle() {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch {
 	case c.Op == fs.OpLost:
 		l.lost(c)

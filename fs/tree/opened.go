@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -13,10 +14,11 @@ import (
 // opened is a node with handles that the tree watches: all that write, and those of live documents that read. What is written to a
 // live document goes to a staging file, which all programs in the mount see as the file's bytes from then on.
 type opened struct {
-	l     *live
-	n     fs.Node
-	refs  int                    // handles; guarded by live.mu
-	stage atomic.Pointer[staged] // nil = the bytes are those of the drive
+	l        *live
+	n        fs.Node
+	refs     int                    // handles; guarded by live.mu, as the next
+	replaced time.Time              // when the name went to another node
+	stage    atomic.Pointer[staged] // nil = the bytes are those of the drive
 
 	wrote atomic.Bool // in place, since the first of these writers came
 	late  atomic.Bool // in place, when the name had another node already

@@ -219,9 +219,7 @@ func (o *opened) leaveInPlace(ctx context.Context, h fs.Handle) error {
 	if o.writers--; o.writers > 0 {
 		return h.Release(ctx)
 	}
-	if directVersion(ctx, h) != o.first {
-		o.noteWrite()
-	}
+	o.noteDirect(ctx, h)
 	wrote, late := o.wrote.Swap(false), o.late.Swap(false)
 	superseded := o.n.Superseded()
 	id, isLive := o.l.present(o.n)
@@ -242,6 +240,23 @@ func (o *opened) leaveInPlace(ctx context.Context, h fs.Handle) error {
 		from: func() io.Reader { return io.NewSectionReader(readerAt{ctx, reader}, 0, 1<<62) },
 	})
 	return errors.Join(err, reader.Release(ctx))
+}
+
+// clockStep is how coarse the times of files are at most.
+const clockStep = 10 * time.Millisecond
+
+// noteDirect finds out whether the kernel has written by itself. It does so with all handles of a node or with none.
+func (o *opened) noteDirect(ctx context.Context, h fs.Handle) {
+	if o.wrote.Load() || directVersion(ctx, h) == o.first {
+		return
+	}
+	o.wrote.Store(true)
+	o.l.mu.Lock()
+	replaced := o.replaced
+	o.l.mu.Unlock()
+	if a, err := h.Attr(ctx); err == nil && o.n.Superseded() && a.Mtime.After(replaced.Add(-clockStep)) {
+		o.late.Store(true)
+	}
 }
 
 // directVersion is the version of a file that the kernel may write to by itself, "" for any other.
