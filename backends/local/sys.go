@@ -20,8 +20,11 @@ const maxWalk = 4000
 
 // is reports whether err is one of those system errors.
 func is(err error, any ...unix.Errno) bool {
+	if err == nil {
+		return false // most often, and before anything is allocated
+	}
 	var no unix.Errno
-	return err != nil && errors.As(err, &no) && slices.Contains(any, no)
+	return errors.As(err, &no) && slices.Contains(any, no)
 }
 
 // retry calls f until it is not interrupted by a signal.
