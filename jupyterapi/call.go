@@ -129,7 +129,7 @@ func decodeJSON(data []byte, v any) (bool, error) {
 	err := json.Unmarshal(data, v)
 	var wrongType *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &wrongType):
+	case errors.As(err, &wrongType) && wrongType.Field != "":
 		return false, failed(http.StatusBadRequest, "Unexpected type of "+identity.ScrubText(wrongType.Field)+" in body of request")
 	case err != nil:
 		return false, failed(http.StatusBadRequest, "Invalid JSON in body of request")

@@ -33,13 +33,16 @@ func checkpointAt(a fs.Attr) checkpointModel {
 	return checkpointModel{ID: checkpointID, LastModified: stamp(a.Mtime)}
 }
 
-// listCheckpoints answers GET /api/contents{path}/checkpoints.
+// listCheckpoints answers GET /api/contents{path}/checkpoints. The checkpoint of a document that has gone is still there.
 func listCheckpoints(c *call) error {
-	p, err := c.documentPath()
+	p, err := c.path()
 	if err != nil {
 		return err
 	}
 	list := []checkpointModel{}
+	if c.hidden(p) || p == "" {
+		return c.reply(http.StatusOK, list)
+	}
 	e, there, err := c.exists(checkpointOf(p))
 	if err != nil {
 		return err

@@ -360,7 +360,7 @@ func (c *call) checkSave(p fs.Path, r saveRequest) error {
 		return failed(http.StatusBadRequest, "The path in the body is not valid")
 	}
 	if c.hidden(p) || c.hidden(also) {
-		return failed(http.StatusBadRequest, "Cannot create file or directory '"+string(p)+"'")
+		return failed(http.StatusBadRequest, "Cannot create file or directory '/"+string(p)+"'")
 	}
 	if p == "" {
 		return failed(http.StatusBadRequest, "Not a file: the top folder")

@@ -37,7 +37,7 @@ func postContents(c *call) error {
 	case body.CopyFrom != "":
 		return c.copy(p, there, body.CopyFrom)
 	case c.hidden(p):
-		return failed(http.StatusBadRequest, "Cannot create file or directory '"+string(p)+"'")
+		return failed(http.StatusBadRequest, "Cannot create file or directory '/"+string(p)+"'")
 	}
 	return c.untitled(p, body.Type, body.Ext)
 }
@@ -74,7 +74,7 @@ func (c *call) untitled(dir fs.Path, kind, ext string) error {
 		return failed(http.StatusBadRequest, "Not a possible extension: "+ext)
 	}
 	if c.hidden(dir.Join(name)) {
-		return failed(http.StatusBadRequest, "Cannot create file or directory '"+string(dir.Join(name))+"'")
+		return failed(http.StatusBadRequest, "Cannot create file or directory '/"+string(dir.Join(name))+"'")
 	}
 	var m model
 	p, err := c.firstFree(dir, name, insert, func(p fs.Path) (err error) {
@@ -143,7 +143,7 @@ func (c *call) copy(to fs.Path, there bool, from string) error {
 	}
 	for _, p := range []fs.Path{src, to} {
 		if c.hidden(p) {
-			return failed(http.StatusBadRequest, "Cannot copy file or directory '"+string(p)+"'")
+			return failed(http.StatusBadRequest, "Cannot copy file or directory '/"+string(p)+"'")
 		}
 	}
 	e, found, err := c.exists(src)

@@ -29,7 +29,7 @@ func patchContents(c *call) error {
 	}
 	for _, p := range []fs.Path{from, to} {
 		if c.hidden(p) {
-			return failed(http.StatusBadRequest, "Cannot rename file or directory '"+string(p)+"'")
+			return failed(http.StatusBadRequest, "Cannot rename file or directory '/"+string(p)+"'")
 		}
 	}
 	if _, err := c.condition(from); err != nil {
@@ -82,7 +82,7 @@ func deleteContents(c *call) error {
 	case p == "":
 		return failed(http.StatusBadRequest, "Can't delete root")
 	case c.hidden(p):
-		return failed(http.StatusBadRequest, "Cannot delete file or directory '"+string(p)+"'")
+		return failed(http.StatusBadRequest, "Cannot delete file or directory '/"+string(p)+"'")
 	}
 	if _, err := c.condition(p); err != nil {
 		return err

@@ -123,7 +123,7 @@ func (c *call) getNotebook(m model, h fs.Handle) error {
 		err = nb.Upgrade(nbformat.DerivedIDs())
 	}
 	if err != nil {
-		return &failure{status: http.StatusBadRequest, message: "Unreadable Notebook: " + string(m.path) + " " + err.Error(), reason: "bad notebook", err: err}
+		return &failure{status: http.StatusBadRequest, message: "Unreadable Notebook: " + string(m.path) + " " + err.Error(), err: err}
 	}
 	if notary := c.notary(); notary != nil {
 		notary.Mark(nb)

@@ -41,9 +41,8 @@ func (c *call) save(p fs.Path, r saveRequest, cond condition) error {
 	if err != nil {
 		return err
 	}
-	m.kind, m.message = r.kind, doc.message
+	m.message = doc.message
 	if r.kind == notebookType {
-		m.mimetype = ""
 		c.firstCheckpoint(p)
 	}
 	action := "save"

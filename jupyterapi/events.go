@@ -149,8 +149,12 @@ func postEvent(c *call) error {
 		return err
 	case !sent:
 		return failed(http.StatusBadRequest, "No JSON data provided")
-	case body.Schema == nil || body.Version == nil || body.Data == nil:
-		return failed(http.StatusBadRequest, "Missing one of schema_id, version and data in the JSON body")
+	case body.Schema == nil:
+		return failed(http.StatusBadRequest, "Missing `schema_id` in the JSON request body.")
+	case body.Data == nil:
+		return failed(http.StatusBadRequest, "Missing `data` in the JSON request body.")
+	case body.Version == nil:
+		return failed(http.StatusBadRequest, "Missing `version` in the JSON request body.")
 	}
 	e := event{schema: *body.Schema, time: time.Now(), data: body.Data}
 	if err := checkEvent(e, string(body.Version)); err != nil {

@@ -61,14 +61,7 @@ func fileTag(a fs.Attr) string {
 func (c *call) fileHeaders(p fs.Path) {
 	h := c.w.Header()
 	name := p.Base()
-	kind := mimeOf(name)
-	switch {
-	case kind == "":
-		kind = "application/octet-stream"
-	case strings.HasPrefix(kind, "text/") || kind == "application/json":
-		kind += "; charset=UTF-8"
-	}
-	h.Set("Content-Type", kind)
+	h.Set("Content-Type", rawMimeOf(name))
 	h.Set("Content-Security-Policy", c.s.policy(pageStyle)+"; "+sandbox)
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if !c.query.Has("v") {

@@ -24,7 +24,7 @@ func TestFiles(t *testing.T) {
 			"Content-Type": "text/plain; charset=UTF-8", "Accept-Ranges": "bytes", "Cache-Control": "no-cache", "Content-Disposition": "",
 			"Content-Security-Policy": sandboxed, "X-Content-Type-Options": "nosniff",
 		}},
-		{"html", "page.html", nil, 200, "<script>1</script>", map[string]string{"Content-Type": "text/html; charset=UTF-8", "Content-Security-Policy": sandboxed}},
+		{"html", "page.html", nil, 200, "<script>1</script>", map[string]string{"Content-Type": "text/html", "Content-Security-Policy": sandboxed}},
 		{"svg", "pic.svg", nil, 200, "<svg/>", map[string]string{"Content-Type": "image/svg+xml", "Content-Security-Policy": sandboxed}},
 		{"unknown", "unknown", nil, 200, "x", map[string]string{"Content-Type": "application/octet-stream"}},
 		{"notebook", "nb.ipynb", nil, 200, emptyNotebook, map[string]string{
@@ -113,7 +113,8 @@ func TestSmallRoutes(t *testing.T) {
 		{get, "/b/", "", 302, "", "/b/lab"},
 		{get, "/b?x=1", "", 302, "", "/b/?x=1"},
 		{get, "/b/tree/sub/b.txt", "", 302, "", "/b/lab/tree/sub/b.txt"},
-		{get, "/b/api/contents/", "", 302, "", "/b/api/contents"},
+		{get, "/b/api/contents/", "", 200, `"path":""`, ""},
+		{get, "/b/tree/", "", 302, "", "/b/lab/tree"},
 		{post, "/b/api/contents/sub/?a=1", "", 302, "", "/b/api/contents/sub?a=1"},
 		{get, "/b//evil.example/", "", 302, "", "/b/evil.example"},
 		{get, "/b/robots.txt", "", 200, "Disallow: /", ""},

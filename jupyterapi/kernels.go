@@ -325,11 +325,7 @@ func getSpecFile(c *call) error {
 	if err != nil {
 		return notFound
 	}
-	kind := mimeOf(file)
-	if kind == "" {
-		kind = "application/octet-stream"
-	}
-	c.w.Header().Set("Content-Type", kind)
+	c.w.Header().Set("Content-Type", rawMimeOf(file))
 	if strings.HasSuffix(file, ".png") || strings.HasSuffix(file, ".svg") {
 		c.w.Header().Set("Cache-Control", "max-age=2592000")
 	}

@@ -102,10 +102,16 @@ func (s *Server) below(c *call) (string, error) {
 	if !ok {
 		return "", failed(http.StatusNotFound, "Not Found")
 	}
-	if rest != "" && strings.HasSuffix(rest, "/") {
+	if rest != "" && strings.HasSuffix(rest, "/") && !s.isTop("/"+rest) {
 		return "", c.redirect(s.base+escapePath(strings.Trim(rest, "/")), true)
 	}
 	return "/" + rest, nil
+}
+
+// isTop reports whether a path with a slash at its end is the top folder of a route, which clients name so.
+func (s *Server) isTop(path string) bool {
+	route, vars := s.routes.find(path)
+	return route != nil && vars["path"] == "/"
 }
 
 // redirect answers 302 to an escaped URL of ours, with the request's query if it is to be kept.

@@ -91,7 +91,7 @@ func patchMe(c *call) error {
 	case err != nil:
 		return err
 	case !sent || len(fields) == 0:
-		return failed(http.StatusBadRequest, "No JSON data provided")
+		return failed(http.StatusBadRequest, "Invalid or missing JSON body")
 	}
 	p, err := c.s.auth.UpdateProfile(c.caller, fields)
 	var e *fs.Error

@@ -156,7 +156,7 @@ func (o *upload) add(chunk int, data []byte) error {
 // upload answers a PUT with one part of a file.
 func (c *call) upload(p fs.Path, r saveRequest, cond condition) error {
 	if r.hasType && r.kind != fileType {
-		return failed(http.StatusBadRequest, "File type '"+r.kind+"' is not supported for large file transfer")
+		return failed(http.StatusBadRequest, "File type \""+r.kind+"\" is not supported for large file transfer")
 	}
 	if r.chunk < lastChunk {
 		return failed(http.StatusBadRequest, "Not a possible number of a part")
@@ -231,7 +231,7 @@ func (c *call) publishUpload(p fs.Path, one *upload, cond condition) (model, err
 // replyPart answers with a model of the file that is not there yet.
 func (c *call) replyPart(p fs.Path, status int, size int64) error {
 	now := time.Now()
-	m := model{path: p, kind: fileType, size: size, writable: true, mimetype: mimeOf(p.Base())}
+	m := model{path: p, kind: kindOf(p, fs.Attr{}), size: size, writable: true, mimetype: mimeOf(p.Base())}
 	m.attr.Mtime, m.attr.Btime = now, now
 	c.location("api/contents/" + string(p))
 	m.headers(c)
