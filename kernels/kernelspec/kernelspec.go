@@ -212,8 +212,8 @@ func Parse(raw []byte) (Spec, error) {
 	switch {
 	case len(spec.Argv) == 0 || spec.Argv[0] == "":
 		return Spec{}, errors.New("kernel.json: argv is missing")
-	case spec.DisplayName == "" || spec.Language == "":
-		return Spec{}, errors.New("kernel.json: display_name or language is missing")
+	case spec.DisplayName == "":
+		return Spec{}, errors.New("kernel.json: display_name is missing")
 	case spec.InterruptMode != "signal" && spec.InterruptMode != "message":
 		return Spec{}, fmt.Errorf("kernel.json: interrupt_mode %q is neither signal nor message", spec.InterruptMode)
 	}
