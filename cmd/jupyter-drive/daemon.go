@@ -57,6 +57,7 @@ type daemon struct {
 	mu    sync.Mutex // guards what can change while it runs
 	cfg   *config
 	mount *fusemount.Server // nil = not mounted
+	guard *guard            // of the mount
 }
 
 // closer ends one part.
@@ -112,13 +113,34 @@ func (d *daemon) shutdown() error {
 	return nil
 }
 
-func (d *daemon) startLock(context.Context) error {
+func (d *daemon) startLock(ctx context.Context) error {
 	l, err := takeLock(d.env.stateDir())
+	var held *heldError
+	if errors.As(err, &held) && held.dead() {
+		l, err = d.takeFromDead(ctx, held)
+	}
+	if err == nil && !d.opts.noMount {
+		err = l.note(d.mountpoint)
+	}
 	if err != nil {
 		return err
 	}
 	d.ends("lock", func(context.Context) error { return l.release() })
 	return nil
+}
+
+// takeFromDead takes the lock from a daemon that was killed but hangs in its own mount: without the mount it can end.
+func (d *daemon) takeFromDead(ctx context.Context, held *heldError) (*lock, error) {
+	d.log.Warn("the daemon before was killed and hangs in its mount; the mount is ended", "pid", held.pid, "mount", held.mountpoint)
+	if held.mountpoint != "" {
+		if err := fusemount.Abort(ctx, held.mountpoint); err != nil {
+			return nil, fail(exitMount, "%v", err)
+		}
+	}
+	if err := waitUnlocked(d.env.stateDir(), 5*time.Second); err != nil {
+		return nil, err
+	}
+	return takeLock(d.env.stateDir())
 }
 
 func (d *daemon) startTree(ctx context.Context) error {
@@ -227,20 +249,26 @@ func (d *daemon) mountNow(ctx context.Context) error {
 	if err != nil {
 		return fail(exitMount, "%v", err)
 	}
-	d.mount = m
+	g, err := startGuard(d.env.exe, d.mountpoint)
+	if err != nil {
+		return errors.Join(fail(exitMount, "%v", err), m.Close(ctx))
+	}
+	d.mount, d.guard = m, g
 	return nil
 }
 
 // umountNow takes the mount away if there is one.
 func (d *daemon) umountNow(ctx context.Context) error {
 	d.mu.Lock()
-	m := d.mount
-	d.mount = nil
+	m, g := d.mount, d.guard
+	d.mount, d.guard = nil, nil
 	d.mu.Unlock()
 	if m == nil {
 		return nil
 	}
-	return m.Close(ctx)
+	err := m.Close(ctx)
+	g.end()
+	return err
 }
 
 // reload reads the configuration again: users and drives that were added or removed.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,22 +28,59 @@ func takeLock(stateDir string) (*lock, error) {
 		return nil, fail(exitOther, "the state folder cannot be used: %v", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		pid, _ := io.ReadAll(io.LimitReader(f, 32)) // for the message only
+		data, _ := io.ReadAll(io.LimitReader(f, 8192)) // for the message and for what comes next only
 		f.Close()
-		return nil, fail(exitRunning, "already running (pid %s); see: jupyter-drive status", strings.TrimSpace(string(pid)))
+		return nil, newHeldError(string(data))
 	}
 	if err := checkStateVersion(stateDir); err != nil {
 		f.Close()
 		return nil, err
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
-		if err != nil {
-			f.Close()
-			return nil, fail(exitOther, "the state folder cannot be written: %v", err)
-		}
+	l := &lock{f}
+	if err := l.note(""); err != nil {
+		f.Close()
+		return nil, err
 	}
-	return &lock{f}, nil
+	return l, nil
+}
+
+// note writes down who holds the lock and where its mount is, for those who come after.
+func (l *lock) note(mountpoint string) error {
+	err := l.f.Truncate(0)
+	if err == nil {
+		_, err = l.f.WriteAt(fmt.Appendf(nil, "%d\n%s\n", os.Getpid(), mountpoint), 0)
+	}
+	if err != nil {
+		return fail(exitOther, "the state folder cannot be written: %v", err)
+	}
+	return nil
+}
+
+// heldError says that another daemon holds the lock.
+type heldError struct {
+	pid        int
+	mountpoint string
+}
+
+func newHeldError(note string) error {
+	pid, rest, _ := strings.Cut(note, "\n")
+	held := &heldError{mountpoint: strings.TrimSuffix(rest, "\n")}
+	held.pid, _ = strconv.Atoi(pid) // 0 if the daemon has not written it yet
+	return &exitError{exitRunning, held}
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("already running (pid %d); see: jupyter-drive status", e.pid)
+}
+
+// dead reports whether the holder was killed and only a thread of it is left, which hangs in the kernel.
+func (e *heldError) dead() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.pid))
+	if err != nil {
+		return false
+	}
+	_, state, ok := strings.Cut(string(stat), ") ") // the name before it may hold anything
+	return ok && (state[0] == 'Z' || state[0] == 'X')
 }
 
 func (l *lock) release() error { return l.f.Close() }

@@ -56,6 +56,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == shimCommand {
 		os.Exit(shim.Main(os.Stdin, os.Stdout))
 	}
+	if len(os.Args) == 3 && os.Args[1] == guardCommand {
+		os.Exit(guardMain(os.Args[2], os.Stdin))
+	}
 	env := readEnvironment()
 	env.umask = syscall.Umask(0) // through the mount come modes to which the kernel has applied the callers' own masks
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -1,11 +1,14 @@
 package fusemount
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // abort ends the kernel's side of a mount: every program in it gets ENOTCONN. The control file is in the fusectl file system,
@@ -45,4 +48,18 @@ func openFusectl() (int, error) {
 		return -1, os.NewSyscallError("fsmount", err)
 	}
 	return fd, nil
+}
+
+// Abort ends a mount of ours whose daemon is known to be dead or dying, and takes it away. A daemon that is killed while it tells
+// the kernel of a change can neither answer nor die: the thread that tells waits for a directory which a program holds that waits
+// for the daemon. Only ending the connection frees both. Anything that is not ours is left alone.
+func Abort(ctx context.Context, mountpoint string) error {
+	mp, err := mountAt(mountpoint)
+	if err != nil || mp == nil || mp.fstype != FSType {
+		return err
+	}
+	if err := abort(mp.device); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fs.Wrap("abort", mountpoint, err)
+	}
+	return fs.Wrap("detach", mountpoint, thisHost().detach(ctx, mountpoint))
 }
