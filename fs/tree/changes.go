@@ -44,6 +44,25 @@ func (t *Tree) publish(m *mounted, c fs.Change) {
 	}
 }
 
+// announce tells that a drive has come or gone, unless it is the root, which is always there.
+func (t *Tree) announce(m *mounted, op fs.Op) {
+	if t.opts.Root != "" {
+		return
+	}
+	c := fs.Change{Op: op, Drive: m.drive.ID(), Path: fs.Path(m.name), Type: fs.Directory, Time: time.Now()}
+	if op == fs.OpCreate {
+		c.Node = m.drive.Root()
+	} else {
+		c.Old = m.drive.Root()
+	}
+	t.feed.mu.Lock()
+	defer t.feed.mu.Unlock()
+	t.feed.tell(m, c)
+	for s := range t.feed.subs {
+		s.offer(c)
+	}
+}
+
 // tell tells only the observers: of something that is no change of the drive.
 func (t *Tree) tell(m *mounted, c fs.Change) {
 	t.feed.mu.Lock()

@@ -79,6 +79,7 @@ func (t *Tree) Add(name string, d fs.Drive) error {
 		return err
 	}
 	t.live.recover(m)
+	t.announce(m, fs.OpCreate)
 	return nil
 }
 
@@ -105,6 +106,8 @@ func (t *Tree) Remove(ctx context.Context, name string) error {
 	delete(t.byName, name)
 	delete(t.byID, m.drive.ID())
 	t.mu.Unlock()
+	t.announce(m, fs.OpRemove)
+	t.seen(ctx, m)
 	return m.drive.Close(ctx)
 }
 

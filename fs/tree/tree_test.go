@@ -398,6 +398,23 @@ func TestCompanionsGoAlong(t *testing.T) {
 	wantKind(t, "the old companion", err, fs.NotExist)
 }
 
+func TestDrivesThatComeAndGoAreAnnounced(t *testing.T) {
+	tr := newTree(t, tree.Options{})
+	sub := tr.Subscribe(4, nil)
+	defer sub.Close()
+	if err := tr.Add("c", mem.New(mem.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Remove(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []fs.Op{fs.OpCreate, fs.OpRemove} {
+		if c := <-sub.C(); c.Op != want || c.Path != "c" {
+			t.Errorf("announced %v %q, want %v \"c\"", c.Op, c.Path, want)
+		}
+	}
+}
+
 func TestAddRefusesDoubles(t *testing.T) {
 	tr := newTree(t, tree.Options{})
 	wantKind(t, "Add of a name twice", tr.Add("a", mem.New(mem.Options{})), fs.Exist)
