@@ -15,6 +15,16 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
+// BenchmarkStart measures a kernel from the request to start it to its first answer, and its end.
+func BenchmarkStart(b *testing.B) {
+	m := newManager(b, healthy())
+	for b.Loop() {
+		if err := m.Shutdown(b.Context(), startReady(b, m, "fake").ID()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkMessages measures one published message of 200 bytes on its way to one client.
 func BenchmarkMessages(b *testing.B) {
 	m := newManager(b, healthy())

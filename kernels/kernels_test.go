@@ -306,6 +306,26 @@ func TestAutorestart(t *testing.T) {
 	waitState(t, k, kernels.Idle)
 }
 
+func TestLastOutputOfADyingKernelArrives(t *testing.T) {
+	m := newManager(t, healthy())
+	k := startReady(t, m, "fake")
+	c := attach(t, k, "s")
+	c.execute("spam 3000 1000\nexit 3")
+	streams := 0
+	for {
+		r := c.recv()
+		if r.header.MsgType == "stream" {
+			streams++
+		}
+		if r.text("execution_state") == "restarting" {
+			break
+		}
+	}
+	if streams != 3000 {
+		t.Errorf("%d of 3000 messages arrived before the restart", streams)
+	}
+}
+
 func TestKernelThatKeepsDyingIsDead(t *testing.T) {
 	m := newManager(t, map[string]kerneltest.Script{"broken": {ExitAtOnce: 7, Complaint: "no license\n"}})
 	k := start(t, m, "broken")
