@@ -200,8 +200,9 @@ func getContents(c *call) error {
 	if m.kind == directoryType {
 		return c.getDirectory(m, q)
 	}
+	var hashed fs.Version
 	if q.hash {
-		if m.hash, _, err = c.sum(p); err != nil {
+		if m.hash, hashed, err = c.sum(p); err != nil {
 			return err
 		}
 		if hasTag(c.r.Header.Get("If-None-Match"), m.hash) {
@@ -210,7 +211,7 @@ func getContents(c *call) error {
 		}
 	}
 	if q.content {
-		err = c.getContent(m, q)
+		err = c.getContent(m, q, hashed)
 	} else {
 		m.headers(c)
 		err = c.replyJSON(http.StatusOK, m.append(nil))
@@ -241,8 +242,9 @@ func checkType(m *model, want string) error {
 	return nil
 }
 
-// getContent answers with a file's contents.
-func (c *call) getContent(m model, q contentsQuery) error {
+// getContent answers with a file's contents. The hash, if there is one, is of the version hashed: that of other contents would make
+// the client overwrite somebody's work without noticing.
+func (c *call) getContent(m model, q contentsQuery, hashed fs.Version) error {
 	h, err := c.view.Open(c.ctx(), m.path, fs.OpenRead)
 	if err != nil {
 		return c.openError(m.path, err)
@@ -252,6 +254,11 @@ func (c *call) getContent(m model, q contentsQuery) error {
 		return err
 	}
 	m.size = m.attr.Size
+	if m.hash != "" && m.attr.Version != hashed {
+		if m.hash, err = c.sumOf(h); err != nil {
+			return err
+		}
+	}
 	if m.kind == notebookType {
 		return c.getNotebook(m, h)
 	}

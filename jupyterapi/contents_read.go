@@ -218,7 +218,9 @@ func (c *call) getFile(m model, h fs.Handle, want string) error {
 	}
 	if err := send(c.w, reader(c.ctx(), h)); err != nil {
 		// The status has been sent: cutting the connection is the only way left to say that the content is not whole.
-		c.log().Warn("a file could not be sent to its end", "path", m.path, "err", err)
+		if c.ctx().Err() == nil {
+			c.log().Warn("a file could not be sent to its end", "path", m.path, "err", err)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	_, err := c.w.Write(m.appendTail([]byte{'"'}))

@@ -2,6 +2,8 @@ package jupyterapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
@@ -483,4 +486,54 @@ func TestUploadExpires(t *testing.T) {
 		s.api.uploads.collect(one.seen.Add(2 * DefaultUploadAge))
 	}
 	expect(t, s.request(put, "/api/contents/up.txt", chunkBody(2, "b")), 409, "Part 1")
+}
+
+// during returns a drive that calls do once, at the n-th operation of that name after the returned func was called.
+func during(name string, n int, do func()) (*mem.Drive, func()) {
+	left := 0
+	return mem.New(mem.Options{Intercept: func(_ context.Context, op, _ string) error {
+		if op == name && left > 0 {
+			if left--; left == 0 {
+				do()
+			}
+		}
+		return nil
+	}}), func() { left = n }
+}
+
+// TestHashIsOfTheContent saves between the moments when a reader asks for the hash and for the bytes.
+func TestHashIsOfTheContent(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 3; n++ { // one lookup each for the model, the hash and the bytes
+		var s *site
+		drive, arm := during("lookup", n, func() { s.write("a.txt", "newer") })
+		s = newSite(t, siteOptions{drive: drive})
+		s.write("a.txt", "older")
+		arm()
+		m := s.request(get, "/api/contents/a.txt?hash=1", "").object(t)
+		if m["content"] != "newer" {
+			t.Fatalf("lookup %d: content = %q, want that of the save in between", n, m["content"])
+		}
+		if sum := sha256.Sum256([]byte("newer")); m["hash"] != hex.EncodeToString(sum[:]) {
+			t.Errorf("lookup %d: content %q with hash %v, want its own hash", n, m["content"], m["hash"])
+		}
+	}
+}
+
+// TestConditionHoldsUntilTheSave saves between the moments when a condition is checked and the file replaced.
+func TestConditionHoldsUntilTheSave(t *testing.T) {
+	t.Parallel()
+	var s *site
+	drive, arm := during("replace", 1, func() { s.write("a.txt", "theirs") })
+	s = newSite(t, siteOptions{drive: drive})
+	s.write("a.txt", "old")
+	tag := s.request(get, "/api/contents/a.txt?hash=1", "").Header.Get("ETag")
+	arm()
+	const body = `{"type":"file","format":"text","content":"mine"}`
+	expect(t, s.request(put, "/api/contents/a.txt", body, "If-Match: "+tag), 412, "changed")
+	if got := s.read("a.txt"); got != "theirs" {
+		t.Errorf("a.txt = %q, want theirs", got)
+	}
+	arm()
+	expect(t, s.request(put, "/api/contents/a.txt", body), 200, "") // without a condition the last one wins
 }

@@ -119,6 +119,9 @@ func (s *Server) PublishKernelEvent(k KernelEvent) {
 		data["status_code"] = k.StatusCode
 	}
 	s.bus.publish(event{schema: kernelSchema, time: time.Now(), data: data, about: s.kernelResources(fs.Kernels, k.KernelID)})
+	if k.Action == "shutdown" && k.StatusCode == 0 {
+		s.places.forget(k.KernelID)
+	}
 }
 
 // marshal returns the event as a subscriber gets it.
@@ -160,6 +163,7 @@ func postEvent(c *call) error {
 	if err := checkEvent(e, string(body.Version)); err != nil {
 		return err
 	}
+	e.about = c.s.eventResources(e)
 	if body.Timestamp != nil {
 		if e.time, err = parseEventTime(*body.Timestamp); err != nil {
 			return failed(http.StatusBadRequest, "The timestamp is not of the form YYYY-mm-ddTHH:MM:SS+hhmmZ")
@@ -167,6 +171,18 @@ func postEvent(c *call) error {
 	}
 	c.s.bus.publish(e)
 	return c.noContent(http.StatusNoContent)
+}
+
+// eventResources returns what a client's event is about: who may not read that does not hear of it.
+func (s *Server) eventResources(e event) []fs.Resource {
+	text := func(key string) string { value, _ := e.data[key].(string); return value }
+	switch e.schema {
+	case contentsSchema:
+		return []fs.Resource{{Kind: fs.Contents, Path: documentOf(text("path"))}, {Kind: fs.Contents, Path: documentOf(text("source_path"))}}
+	case kernelSchema:
+		return s.kernelResources(fs.Kernels, text("kernel_id"))
+	}
+	return nil
 }
 
 func parseEventTime(s string) (time.Time, error) {

@@ -24,6 +24,8 @@ type fakes struct {
 	dirs      []string
 	made      int
 	sent      chan wire.Message // what clients sent
+	clients   []*fakeClient
+	shells    []*fakeShell
 	moves     []string
 }
 
@@ -123,7 +125,27 @@ func (f *fakes) Attach(_ context.Context, id, _, username string) (KernelClient,
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.usernames = append(f.usernames, username)
-	return &fakeClient{f: f, back: make(chan wire.Message, 64)}, nil
+	c := &fakeClient{f: f, back: make(chan wire.Message, 64)}
+	f.clients = append(f.clients, c)
+	return c, nil
+}
+
+// say is a message of the kernel to all clients.
+func (f *fakes) say(m wire.Message) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.clients {
+		c.back <- m
+	}
+}
+
+// print is output of the shell to all clients.
+func (f *fakes) print(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.shells {
+		s.out <- text
+	}
 }
 
 // fakeClient echoes what it is sent on iopub.
@@ -292,8 +314,14 @@ func (f fakeTerminals) Delete(_ context.Context, name string) error {
 }
 
 func (f fakeTerminals) Attach(name string) (TerminalClient, error) {
-	_, err := f.Get(name)
-	return &fakeShell{out: make(chan string, 16)}, err
+	if _, err := f.Get(name); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &fakeShell{out: make(chan string, 16)}
+	f.shells = append(f.shells, s)
+	return s, nil
 }
 
 // fakeShell echoes its input; "exit" ends it.

@@ -63,7 +63,6 @@ func (c *call) fileHeaders(p fs.Path) {
 	name := p.Base()
 	h.Set("Content-Type", rawMimeOf(name))
 	h.Set("Content-Security-Policy", c.s.policy(pageStyle)+"; "+sandbox)
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if !c.query.Has("v") {
 		h.Set("Cache-Control", "no-cache")
 	}

@@ -172,3 +172,18 @@ func TestSecretsAreNotLogged(t *testing.T) {
 		t.Error("the log holds a control character")
 	}
 }
+
+func TestLoginByLink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{})
+	r := s.request(get, "/login?token="+adaToken+"&next=/lab/tree", "", "anonymous:")
+	expect(t, r, 302, "")
+	if got := r.Header.Get("Location"); got != "/lab/tree" || len(r.Cookies()) == 0 {
+		t.Errorf("Location = %q with %d cookies, want /lab/tree and a session", got, len(r.Cookies()))
+	}
+	cookie, _ := s.login(adaToken)
+	foreign := s.request(get, "/login?token="+bobToken, "", "Cookie: "+cookie, "Sec-Fetch-Site: cross-site")
+	if foreign.StatusCode != 302 || len(foreign.Cookies()) != 0 {
+		t.Errorf("a link from another site = %d with %v, want the old session kept", foreign.StatusCode, foreign.Cookies())
+	}
+}

@@ -2,7 +2,9 @@ package jupyterapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -147,14 +149,21 @@ func (c *call) sum(p fs.Path) (string, fs.Version, error) {
 	return hex.EncodeToString(sum[:]), version, nil
 }
 
+// sumOf returns the SHA-256 of what a handle reads.
+func (c *call) sumOf(h fs.Handle) (string, error) {
+	d := sha256.New()
+	if _, err := io.CopyBuffer(d, reader(c.ctx(), h), make([]byte, chunkSize)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(d.Sum(nil)), nil
+}
+
 // replyModel answers with a model without content, as after a change of the file.
 func (c *call) replyModel(status int, m model) error {
 	if m.kind != directoryType {
-		sum, _, err := c.sum(m.path)
-		if err == nil {
+		// Somebody may have saved again: a tag of that version would let this client overwrite it.
+		if sum, version, err := c.sum(m.path); err == nil && version == m.attr.Version {
 			c.w.Header().Set("ETag", `"`+sum+`"`)
-		} else {
-			c.log().Debug("no ETag", "path", m.path, "err", err)
 		}
 	}
 	m.headers(c)

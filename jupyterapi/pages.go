@@ -32,12 +32,11 @@ func getRobots(c *call) error {
 // getLogin answers GET /login: the form, or on to where one came from if it is not needed.
 func getLogin(c *call) error {
 	next := c.next(c.query.Get("next"))
-	if token := c.query.Get("token"); token != "" {
-		if _, err := c.s.auth.Login(c.w, c.r, token); err == nil {
-			return c.redirect(next, false)
+	if caller, err := c.s.auth.Authenticate(c.r); err == nil {
+		c.caller = caller
+		if err := c.s.enter(c, next); err != nil {
+			return err
 		}
-	}
-	if _, err := c.s.auth.Authenticate(c.r); err == nil {
 		return c.redirect(next, false)
 	}
 	return c.loginPage(http.StatusOK, c.query.Get("next"), "")
@@ -104,9 +103,9 @@ func (c *call) loginPage(status int, next, message string) error {
 	return c.replyPage(status, page)
 }
 
-// enter makes a session of a token in a page's URL, and leads to the same page without it: the token is neither kept in the history
+// enter makes a session of a token in a page's URL, and leads on to an address without it: the token is neither kept in the history
 // nor sent on. A link from another site does not replace somebody's session by another one.
-func (s *Server) enter(c *call) error {
+func (s *Server) enter(c *call, to string) error {
 	q := c.r.URL.Query()
 	if c.r.Method != http.MethodGet || q.Get("token") == "" {
 		return nil
@@ -117,7 +116,6 @@ func (s *Server) enter(c *call) error {
 	if caller, err := s.auth.Authenticate(bare); err == nil {
 		old = caller
 	}
-	to := withoutToken(c.r.URL)
 	if old.Principal.ID != "" && (old.Principal.ID == c.caller.Principal.ID || c.r.Header.Get("Sec-Fetch-Site") == "cross-site") {
 		return c.redirect(to, false)
 	}

@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/access"
@@ -104,7 +107,7 @@ func walkRequests(t *testing.T) []walkRequest {
 func walk(t *testing.T, policy access.Policy, w walkRequest, dir string) (int, string) {
 	t.Helper()
 	// What is there is made by the owner, to whom the policy does not apply yet.
-	p := &switchedPolicy{Policy: access.Everyone{}}
+	p := newSwitchedPolicy()
 	s := newSite(t, siteOptions{policy: p})
 	s.write(fs.Path(dir+"/x.txt"), "treasure")
 	s.write(fs.Path(dir+"/.ipynb_checkpoints/x-checkpoint.txt"), "treasure")
@@ -122,7 +125,7 @@ func walk(t *testing.T, policy access.Policy, w walkRequest, dir string) (int, s
 		s.write(fs.Path(dir+"/x.txt"), emptyNotebook)
 	}
 	kernel := s.started(dir)
-	p.Policy = policy
+	p.set(policy)
 	url := strings.NewReplacer("{path}", file, "{checkpoint}", "checkpoint", "{kernel}", kernel, "{session}", session,
 		"{terminal}", "1", "{format}", "html").Replace(w.pattern)
 	if strings.HasSuffix(w.pattern, "/channels") || strings.HasPrefix(w.pattern, "/terminals/websocket") {
@@ -133,8 +136,23 @@ func walk(t *testing.T, policy access.Policy, w walkRequest, dir string) (int, s
 	return r.StatusCode, r.body
 }
 
-// switchedPolicy is a policy that a test changes between requests.
-type switchedPolicy struct{ access.Policy }
+// switchedPolicy is a policy that a test changes: Everyone, until then.
+type switchedPolicy struct{ now atomic.Value }
+
+func newSwitchedPolicy() *switchedPolicy {
+	p := &switchedPolicy{}
+	p.set(access.Everyone{})
+	return p
+}
+
+// set makes another policy the valid one.
+func (p *switchedPolicy) set(to access.Policy) { p.now.Store(&to) }
+
+func (p *switchedPolicy) Allowed(ctx context.Context, who fs.Principal, a fs.Action, r fs.Resource) error {
+	return (*p.now.Load().(*access.Policy)).Allowed(ctx, who, a, r)
+}
+
+func (p *switchedPolicy) Epoch() uint64 { return 0 }
 
 func TestPolicyWalk(t *testing.T) {
 	t.Parallel()
@@ -223,14 +241,14 @@ func TestAnonymousWalk(t *testing.T) {
 
 func TestListsHideDenied(t *testing.T) {
 	t.Parallel()
-	p := &switchedPolicy{Policy: access.Everyone{}}
+	p := newSwitchedPolicy()
 	s := newSite(t, siteOptions{policy: p})
 	for _, dir := range []string{"secret", "open"} {
 		s.write(fs.Path(dir+"/x.txt"), "x")
 		expectStatus(t, s.request(post, "/api/sessions", `{"path":"`+dir+`/x.txt","type":"file","name":"`+dir+`"}`), 201)
 		expectStatus(t, s.request(post, "/api/terminals", `{"cwd":"`+dir+`","name":"`+dir+`"}`), 200)
 	}
-	p.Policy = denySecret{}
+	p.set(denySecret{})
 	for _, path := range []string{"/api/contents", "/api/sessions", "/api/terminals", "/api/kernels", "/api/resolvePath?path=secret/x.txt"} {
 		r := s.request(get, path, "")
 		expectStatus(t, r, 200)
@@ -255,5 +273,74 @@ func TestEventsHideDenied(t *testing.T) {
 	var m map[string]any
 	if err := conn.ReadJSON(&m); err != nil || m["action"] != "save" || m["path"] != "open.txt" {
 		t.Errorf("first event = %v, %v, want that of open.txt", m, err)
+	}
+}
+
+// TestCrossing asks for the denied folder from the allowed one beside it.
+func TestCrossing(t *testing.T) {
+	t.Parallel()
+	p := newSwitchedPolicy()
+	s := newSite(t, siteOptions{policy: p})
+	s.write("open/x.txt", "x")
+	s.write("secret/x.txt", "treasure")
+	s.symlink("link", "secret/x.txt")
+	session := s.request(post, "/api/sessions", `{"path":"open/x.txt","type":"file"}`).object(t)["id"].(string)
+	kernel := s.started("secret")
+	p.set(denySecret{})
+	for _, tt := range []struct{ method, path, body string }{
+		{patch, "/api/contents/open/x.txt", `{"path":"secret/y.txt"}`},
+		{post, "/api/contents/open", `{"copy_from":"secret/x.txt"}`},
+		{post, "/api/contents/open", `{"copy_from":"secret"}`},
+		{patch, "/api/sessions/" + session, `{"path":"secret/y.txt"}`},
+		{patch, "/api/sessions/" + session, `{"kernel":{"id":"` + kernel + `"}}`},
+		{post, "/api/sessions", `{"path":"open/n.ipynb","type":"notebook","kernel":{"id":"` + kernel + `"}}`},
+		{post, "/api/terminals", `{"cwd":"/mnt/secret"}`},
+		{get, "/api/contents/link", ""},
+		{get, "/files/link", ""},
+		{put, "/api/contents/link", `{"type":"file","format":"text","content":"x"}`},
+	} {
+		if r := s.request(tt.method, tt.path, tt.body); r.StatusCode != 403 && r.StatusCode != 404 || strings.Contains(r.body, "treasure") {
+			t.Errorf("%s %s %s = %d %s, want 403 or 404", tt.method, tt.path, tt.body, r.StatusCode, r.body)
+		}
+	}
+	if got := s.read("secret/x.txt"); got != "treasure" {
+		t.Errorf("secret/x.txt = %q", got)
+	}
+}
+
+// TestRevocationReachesOpenSockets takes a right away while sockets are open.
+func TestRevocationReachesOpenSockets(t *testing.T) {
+	t.Parallel()
+	p := newSwitchedPolicy()
+	s := newSite(t, siteOptions{policy: p})
+	s.mkdir("secret")
+	expectStatus(t, s.request(post, "/api/terminals", `{"cwd":"secret"}`), 200)
+	kernel, _ := s.dial("/api/kernels/"+s.started("secret")+"/channels"+asAda, nil)
+	shell, _ := s.dial("/terminals/websocket/1"+asAda, nil)
+	if _, _, err := shell.ReadMessage(); err != nil { // the greeting
+		t.Fatal(err)
+	}
+	frame := []byte(`{"channel":"shell","header":{"msg_id":"1","msg_type":"execute_request"},"parent_header":{},"metadata":{},"content":{}}`)
+	s.exchange(t, kernel, websocket.TextMessage, frame)
+	if _, _, err := kernel.ReadMessage(); err != nil {
+		t.Fatal(err)
+	}
+	p.set(denySecret{})
+	if err := kernel.WriteMessage(websocket.TextMessage, frame); err != nil {
+		t.Fatal(err)
+	}
+	s.fakes.say(wire.Message{Channel: wire.IOPub, Header: []byte(`{}`), ParentHeader: []byte(`{}`), Metadata: []byte(`{}`), Content: []byte(`{"late":1}`)})
+	if _, text, err := kernel.ReadMessage(); err == nil {
+		t.Errorf("the kernel's socket still says %s", text)
+	}
+	if len(s.fakes.sent) != 0 {
+		t.Error("a message reached the kernel after the right was taken away")
+	}
+	if err := shell.WriteMessage(websocket.TextMessage, []byte(`["stdin","x"]`)); err != nil {
+		t.Fatal(err)
+	}
+	s.fakes.print("late")
+	if _, text, err := shell.ReadMessage(); err == nil {
+		t.Errorf("the terminal's socket still says %s", text)
 	}
 }

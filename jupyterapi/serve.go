@@ -129,8 +129,9 @@ func (s *Server) secure(h http.Header, st style) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Content-Security-Policy", s.policy(st))
-	if st != pageStyle {
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if st == pageStyle {
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // maxFrame is the largest message that a client may send over a WebSocket, in bytes.
 const maxFrame = 128 << 20
 
+// maxSockets is how many WebSockets one person may have open.
+const maxSockets = 512
+
 // writeWait is how long one message may take to leave.
 const writeWait = 30 * time.Second
 
@@ -36,7 +39,10 @@ type socket struct {
 	mu sync.Mutex // held while a message is written
 }
 
-var errSocketsClosed = errors.New("the server is stopping")
+var (
+	errSocketsClosed = errors.New("the server is stopping")
+	errManySockets   = errors.New("too many connections")
+)
 
 func (s *sockets) add(one *socket) error {
 	s.mu.Lock()
@@ -46,6 +52,15 @@ func (s *sockets) add(one *socket) error {
 	}
 	if s.open == nil {
 		s.open = map[*socket]bool{}
+	}
+	same := 0
+	for other := range s.open {
+		if other.caller.Principal.ID == one.caller.Principal.ID {
+			same++
+		}
+	}
+	if same >= maxSockets {
+		return errManySockets
 	}
 	s.open[one] = true
 	s.count.Add(1)
@@ -108,7 +123,7 @@ func (c *call) withSocket(protocols []string, serve func(*socket)) error {
 	one := &socket{conn: conn, caller: c.caller, ctx: ctx, cancel: cancel}
 	defer one.end(websocket.CloseNormalClosure, "")
 	if err := c.s.sockets.add(one); err != nil {
-		one.end(websocket.CloseGoingAway, err.Error())
+		one.end(websocket.CloseTryAgainLater, err.Error())
 		return nil
 	}
 	defer c.s.sockets.remove(one)

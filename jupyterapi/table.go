@@ -184,7 +184,7 @@ func appStyleOf(class AppClass) style {
 func (s *Server) serveApp(class AppClass) handler {
 	return func(c *call) error {
 		if class == AppPage {
-			if err := s.enter(c); err != nil {
+			if err := s.enter(c, withoutToken(c.r.URL)); err != nil {
 				return err
 			}
 			s.auth.EnsureXSRF(c.w, c.r)
