@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -342,5 +343,38 @@ func TestRevocationReachesOpenSockets(t *testing.T) {
 	s.fakes.print("late")
 	if _, text, err := shell.ReadMessage(); err == nil {
 		t.Errorf("the terminal's socket still says %s", text)
+	}
+}
+
+// denyStop lets everybody run code, but end no kernel.
+type denyStop struct{ access.Everyone }
+
+func (denyStop) Allowed(_ context.Context, _ fs.Principal, a fs.Action, r fs.Resource) error {
+	if r.Kind == fs.Kernels && r.ID != "" && a == fs.Write {
+		return &fs.Error{Op: string(a), Kind: fs.Permission}
+	}
+	return nil
+}
+
+// TestMessagesNeedTheirOwnRight sends what only some may send over a socket that they may open.
+func TestMessagesNeedTheirOwnRight(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{policy: denyStop{}})
+	id := s.started("")
+	expect(t, s.request(remove, "/api/kernels/"+id, ""), 403, "User is not authorized to write on resource: kernels.")
+	conn, _ := s.dial("/api/kernels/"+id+"/channels"+asAda, nil)
+	for _, kind := range []string{"shutdown_request", "execute_request"} {
+		frame := `{"channel":"shell","header":{"msg_id":"1","msg_type":"` + kind + `"},"parent_header":{},"metadata":{},"content":{}}`
+		if err := conn.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case m := <-s.fakes.sent:
+		if header, err := m.DecodeHeader(); err != nil || header.MsgType != "execute_request" {
+			t.Errorf("the kernel got %q, %v, want the execute_request alone", header.MsgType, err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the kernel got nothing")
 	}
 }
