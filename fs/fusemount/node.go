@@ -183,7 +183,10 @@ func (n *node) replyMade(c *call, out *fuse.EntryOut, f fs.Node, err error) (*go
 	if err != nil {
 		return nil, n.errno("create", err)
 	}
-	a, err := f.Attr(c.ctx) // may do so: it has just made the node
+	a, err := c.nodes.Attr(c.ctx, f)
+	if err != nil {
+		a, err = f.Attr(c.ctx) // who may write but not read has made it all the same
+	}
 	if err != nil {
 		return nil, n.errno("create", err)
 	}

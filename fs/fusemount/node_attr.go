@@ -66,7 +66,9 @@ func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
 		a, err := h.h.Attr(c.ctx)
 		return a, n.errno("getattr", err)
 	}
-	c.nodes.Settle(c.ctx, n.fs)
+	if n.settle(c) {
+		return fs.Attr{}, syscall.ESTALE
+	}
 	var a fs.Attr
 	errno := n.byPath(c, "getattr", func() (err error) {
 		a, err = c.nodes.Attr(c.ctx, n.fs)

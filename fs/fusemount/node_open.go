@@ -20,8 +20,8 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 		return nil, 0, errno
 	}
 	how := openFlags(flags)
-	if !how.Has(fs.OpenTruncate) {
-		c.nodes.Settle(c.ctx, n.fs)
+	if !how.Has(fs.OpenTruncate) && n.settle(c) {
+		return nil, 0, syscall.ESTALE
 	}
 	var h fs.Handle
 	errno = n.byPath(c, "open", func() (err error) {

@@ -115,6 +115,14 @@ func (n *node) stale(c *call) bool {
 	return c.refuse()
 }
 
+// settle waits until what is unsaved of a live document is saved. It reports whether the request is to be answered ESTALE, because
+// that has made a new node: the kernel may have let go of this one meanwhile, but the caller has asked for the name.
+func (n *node) settle(c *call) bool {
+	before := n.fs.Superseded()
+	c.nodes.Settle(c.ctx, n.fs)
+	return !before && n.fs.Superseded() && c.refuse()
+}
+
 // refuse reports whether the request may be answered ESTALE.
 func (c *call) refuse() bool {
 	if c.again {

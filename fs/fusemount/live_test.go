@@ -1,0 +1,271 @@
+package fusemount
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/drivetest"
+)
+
+const (
+	liveName  = "n.ipynb"
+	liveSaved = "[\n1,\n2,\n3\n]\n" // a notebook as far as the fake room is concerned
+	liveTyped = "[\n1,\n2,\n33\n]\n"
+)
+
+// room is a mounted tree in which one document is edited live.
+type room struct {
+	*fixture
+	t    *testing.T
+	live *drivetest.FakeLive
+	id   fs.FileID
+	file string
+}
+
+func newRoom(t *testing.T, d fs.Drive) *room {
+	t.Helper()
+	r := &room{t: t}
+	r.live = drivetest.NewFakeLive(func(ctx context.Context, p fs.Path, text []byte) (fs.Version, error) {
+		res, err := r.tree.Replace(ctx, p, bytes.NewReader(text), fs.ReplaceOptions{})
+		return res.Attr.Version, err
+	})
+	r.fixture = mount(t, setup{drives: map[string]fs.Drive{"home": d}, live: r.live})
+	r.file = r.path(liveName)
+	made, err := r.api.Replace(t.Context(), liveName, strings.NewReader(liveSaved), fs.ReplaceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.id, err = made.Node.FileID(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.live.Open(r.id, liveName, liveSaved, made.Attr.Version)
+	release, err := r.tree.Attach(t.Context(), made.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return r
+}
+
+// onDisk returns what the drive has.
+func (r *room) onDisk() string {
+	r.t.Helper()
+	d, err := r.tree.Drive("home")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	n, err := d.Root().Lookup(r.t.Context(), liveName)
+	if err != nil {
+		return err.Error()
+	}
+	h, err := n.Open(r.t.Context(), fs.OpenRead)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = h.Release(r.t.Context()) }() // it was only read
+	buf := make([]byte, 1000)
+	k, _ := h.ReadAt(r.t.Context(), buf, 0)
+	return string(buf[:k])
+}
+
+// absorbed waits for the nth Absorb and returns it.
+func (r *room) absorbed(n int) drivetest.LiveCall {
+	r.t.Helper()
+	return r.called("Absorb", n)
+}
+
+func (r *room) called(method string, n int) drivetest.LiveCall {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	calls, err := r.live.Wait(ctx, method, n)
+	if err != nil {
+		r.t.Fatalf("%s was called %d times, want %d", method, len(r.live.Calls(method)), n)
+	}
+	return calls[n-1]
+}
+
+func (r *room) open(flags int) *os.File {
+	r.t.Helper()
+	f, err := os.OpenFile(r.file, flags, 0o644)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = f.Close() }) // closed in most rows
+	return f
+}
+
+func (r *room) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// inRoom waits until the room has that text: it gets it after a descriptor was closed.
+func (r *room) inRoom(want string) {
+	r.t.Helper()
+	for late := time.Now().Add(5 * time.Second); r.live.Text(r.id) != want && time.Now().Before(late); {
+		time.Sleep(time.Millisecond)
+	}
+	if got := r.live.Text(r.id); got != want {
+		r.t.Errorf("the room has %q, want %q", got, want)
+	}
+}
+
+// liveRows are what operations in the mount do while a room is open.
+var liveRows = []struct {
+	name string
+	do   func(r *room)
+}{
+	{"lookup starts the save and does not wait", func(r *room) {
+		r.live.Type(r.id, liveTyped)
+		unblock := r.live.Block()
+		defer unblock()
+		if _, err := os.Lstat(r.file + "/x"); !errors.Is(err, unix.ENOTDIR) {
+			r.t.Errorf("lstat below the file = %v, want ENOTDIR", err)
+		}
+		r.called("Flush", 1)
+		writeFile(r.t, r.path("sibling"), "not held up")
+	}},
+	{"stat waits for the save", func(r *room) {
+		r.live.Type(r.id, liveTyped)
+		st, err := os.Stat(r.file)
+		if err != nil || st.Size() != int64(len(liveTyped)) {
+			r.t.Errorf("stat = %v, %v, want the size of what was typed", st, err)
+		}
+	}},
+	{"reading waits for the save", func(r *room) {
+		for _, text := range []string{liveTyped, liveSaved, liveTyped} {
+			r.live.Type(r.id, text)
+			if got := readFile(r.t, r.file); got != text {
+				r.t.Errorf("read %q, want %q", got, text)
+			}
+		}
+	}},
+	{"reading waits two seconds at most", func(r *room) {
+		r.live.Type(r.id, liveTyped)
+		unblock := r.live.Block()
+		defer unblock()
+		if got := readFile(r.t, r.file); got != liveSaved {
+			r.t.Errorf("read %q, want the last saved version", got)
+		}
+	}},
+	{"appending goes to a private staging", func(r *room) {
+		r.live.Type(r.id, liveTyped)
+		f := r.open(os.O_WRONLY | os.O_APPEND)
+		_, err := f.WriteString("\n")
+		r.must(err)
+		r.must(f.Sync())
+		if got := r.onDisk(); got != liveTyped {
+			r.t.Errorf("before close the file has %q, want %q", got, liveTyped)
+		}
+		if calls := r.live.Calls("Absorb"); len(calls) != 0 {
+			r.t.Errorf("fsync has merged: %v", calls)
+		}
+		r.must(f.Close())
+		if got := r.absorbed(1).Data; got != liveTyped+"\n" {
+			r.t.Errorf("Absorb got %q", got)
+		}
+	}},
+	{"a truncating write is merged", func(r *room) {
+		before := len(r.live.Calls("Flush"))
+		writeFile(r.t, r.file, "[\n11,\n2,\n3\n]\n")
+		_ = before // LOOKUP starts a save; the open itself asks for none
+		if got := r.absorbed(1).Data; got != "[\n11,\n2,\n3\n]\n" {
+			r.t.Errorf("Absorb got %q", got)
+		}
+		r.inRoom("[\n11,\n2,\n3\n]\n")
+	}},
+	{"what is typed meanwhile is merged too", func(r *room) {
+		text := readFile(r.t, r.file)
+		f := r.open(os.O_WRONLY | os.O_TRUNC)
+		r.live.Type(r.id, liveTyped)
+		_, err := f.WriteString(strings.Replace(text, "1", "11", 1))
+		r.must(err)
+		r.must(f.Close())
+		r.absorbed(1)
+		r.inRoom("[\n11,\n2,\n33\n]\n")
+		if got := readFile(r.t, r.file); got != "[\n11,\n2,\n33\n]\n" {
+			r.t.Errorf("the mount shows %q", got)
+		}
+	}},
+	{"a write through a superseded handle", func(r *room) {
+		f := r.open(os.O_RDWR)
+		buf := make([]byte, 100)
+		_, _ = f.ReadAt(buf, 0) // what it has read is the base of the merge
+		r.live.Type(r.id, liveTyped)
+		_, err := os.Stat(r.file) // has it saved
+		r.must(err)
+		_, err = f.WriteAt([]byte("[\n9,"), 0)
+		r.must(err)
+		r.must(f.Close())
+		r.absorbed(1)
+		r.inRoom("[\n9,\n2,\n33\n]\n")
+	}},
+	{"rename onto the path", func(r *room) {
+		readFile(r.t, r.file)
+		writeFile(r.t, r.path("tmp"), "[\n11,\n2,\n3\n]\n")
+		r.must(os.Rename(r.path("tmp"), r.file))
+		r.absorbed(1)
+		r.inRoom("[\n11,\n2,\n3\n]\n")
+		if _, err := os.Stat(r.path("tmp")); !errors.Is(err, os.ErrNotExist) {
+			r.t.Errorf("stat of the source = %v, want ENOENT", err)
+		}
+		if got := readFile(r.t, r.file); got != "[\n11,\n2,\n3\n]\n" {
+			r.t.Errorf("the mount shows %q", got)
+		}
+	}},
+	{"unlink and create", func(r *room) {
+		readFile(r.t, r.file)
+		r.must(os.Remove(r.file))
+		if _, err := os.Stat(r.file); !errors.Is(err, os.ErrNotExist) {
+			r.t.Errorf("stat after unlink = %v, want ENOENT", err)
+		}
+		writeFile(r.t, r.file, "[\n11,\n2,\n3\n]\n")
+		r.absorbed(1)
+		r.inRoom("[\n11,\n2,\n3\n]\n")
+	}},
+	{"bytes that are no notebook", func(r *room) {
+		writeFile(r.t, r.file, "no notebook")
+		var conflict string
+		for late := time.Now().Add(10 * time.Second); conflict == "" && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
+			list, err := os.ReadDir(r.dir)
+			r.must(err)
+			for _, e := range list {
+				if strings.Contains(e.Name(), "(conflict ") {
+					conflict = e.Name()
+				}
+			}
+		}
+		if conflict == "" {
+			r.t.Fatal("no conflict copy appeared")
+		}
+		if got := readFile(r.t, r.path(conflict)); got != "no notebook" {
+			r.t.Errorf("the conflict copy has %q", got)
+		}
+		r.inRoom(liveSaved)
+		if got := readFile(r.t, r.file); got != liveSaved {
+			r.t.Errorf("the file has %q, want what it had", got)
+		}
+	}},
+}
+
+// TestLiveDocument does in the mount what programs do to a document that is open in a room.
+func TestLiveDocument(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			for _, row := range liveRows {
+				t.Run(row.name, func(t *testing.T) { row.do(newRoom(t, k.make(t))) })
+			}
+		})
+	}
+}
