@@ -233,8 +233,7 @@ func Wrap(op, path string, err error) error {
 	if e != nil {
 		return &Error{Op: op, Path: path, Kind: e.Kind, Err: e.Err, Hint: e.Hint}
 	}
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		err = pathErr.Err // op and path are ours to say
 	}
 	return &Error{Op: op, Path: path, Kind: KindOf(err), Err: err}

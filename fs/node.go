@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"hash/fnv"
 	"io"
 	"iter"
@@ -275,7 +276,7 @@ func Entries(ctx context.Context, l Listing) iter.Seq2[Entry, error] {
 		for i := 0; ; i++ {
 			e, err := l.At(ctx, i)
 			switch {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return
 			case err != nil && KindOf(err) == NotExist:
 				continue

@@ -78,8 +78,7 @@ func loadConfig(path string) (*config, error) {
 	}
 	meta, err := toml.Decode(string(data), c)
 	if err != nil {
-		var parse toml.ParseError
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[toml.ParseError](err); ok {
 			return nil, fail(exitConfig, "%s:%d: %s", path, parse.Position.Line, parse.Message)
 		}
 		return nil, fail(exitConfig, "%s: %v", path, err)

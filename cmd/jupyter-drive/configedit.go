@@ -33,7 +33,7 @@ func (c *config) editConfig(edit func(text string) (string, error)) error {
 	if err != nil {
 		return fail(exitConfig, "the configuration cannot be written: %v", err)
 	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing to remove
 	_, err = tmp.WriteString(text)
 	for _, step := range []func() error{tmp.Sync, tmp.Close} {
 		if e := step(); err == nil {

@@ -76,9 +76,8 @@ func (c *control) do(action func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := action(r.Context()); err != nil {
 			w.WriteHeader(http.StatusInternalServerError)
-			var exit *exitError
 			code := exitOther
-			if errors.As(err, &exit) {
+			if exit, ok := errors.AsType[*exitError](err); ok {
 				code = exit.code
 			}
 			if err := json.NewEncoder(w).Encode(controlError{code, err.Error()}); err != nil {
@@ -134,9 +133,9 @@ func (e environment) ask(ctx context.Context, method, path string, result any) e
 	return json.Unmarshal(body, result)
 }
 
-// exitCodeOf returns the exit code that fits an error of the packages below.
+// exitCodeOf returns the exit code that fits an error of the packages below. Kinds that it does not name are exitOther.
 func exitCodeOf(err error) int {
-	//exhaustive:ignore // what is not named is exitOther
+	//exhaustive:ignore
 	switch fs.KindOf(err) {
 	case fs.NotExist:
 		return exitNotFound

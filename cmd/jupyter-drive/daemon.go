@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,10 +100,10 @@ func (d *daemon) ends(name string, end func(context.Context) error) {
 func (d *daemon) shutdown() error {
 	d.stop()
 	var errs []error
-	for i := len(d.closers) - 1; i >= 0; i-- {
+	for _, c := range slices.Backward(d.closers) {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownLimit)
-		if err := d.closers[i].close(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("ending the %s: %w", d.closers[i].name, err))
+		if err := c.close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("ending the %s: %w", c.name, err))
 		}
 		cancel()
 	}

@@ -245,7 +245,7 @@ func checkLocal(ctx context.Context, a *app, c driveConfig) (id fs.DriveID, err 
 	if err != nil {
 		return id, fail(exitOther, "%v", err)
 	}
-	defer os.RemoveAll(scratch) // a folder of ours in the system's temporary one
+	defer func() { _ = os.RemoveAll(scratch) }() // a folder of ours in the system's temporary one
 	d, err := local.Open(ctx, local.Options{Root: dir, ID: known, StateDir: scratch, ReadOnly: c.readOnly(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return id, &exitError{exitCodeOf(err), err}

@@ -53,7 +53,7 @@ func guardMain(mountpoint string, stdin io.Reader) int {
 // guard is a running guard process.
 type guard struct {
 	goodbye io.WriteCloser
-	done    chan error // the process's end
+	done    chan struct{} // closed when the process has ended
 }
 
 // startGuard starts the guard of a mount. The death of a killed daemon shows in the death of the thread that started the guard,
@@ -65,13 +65,15 @@ func startGuard(exe, mountpoint string) (*guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &guard{goodbye: stdin, done: make(chan error, 1)}
+	g := &guard{goodbye: stdin, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the thread must live as long as the guard
-		started <- cmd.Start()
-		if cmd.Process != nil {
-			g.done <- cmd.Wait()
+		defer close(g.done)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is of no interest
 		}
 	}()
 	if err := <-started; err != nil {

@@ -29,17 +29,15 @@ func takeLock(stateDir string) (*lock, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		data, _ := io.ReadAll(io.LimitReader(f, 8192)) // for the message and for what comes next only
-		f.Close()
+		_ = f.Close()                                  // nothing was written
 		return nil, newHeldError(string(data))
 	}
 	if err := checkStateVersion(stateDir); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	l := &lock{f}
 	if err := l.note(""); err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return l, nil
 }

@@ -22,7 +22,6 @@ type runOptions struct {
 	noMount, noServe, noBrowser, detach bool
 	listen, baseURL, root, mountpoint   string
 	tlsCert, tlsKey, labDir, python     string
-	token                               string
 	allowOther                          bool
 	readyFD                             int // where a detached daemon says that it is ready
 	dirs                                []string
@@ -231,7 +230,7 @@ func (a *app) detach(ctx context.Context) error {
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
-	w.Close()
+	_ = w.Close() // the child has its own
 	if err != nil {
 		return fail(exitOther, "the daemon cannot be started: %v", err)
 	}
@@ -246,8 +245,7 @@ func (a *app) detach(ctx context.Context) error {
 	}
 	waitErr := cmd.Wait()
 	code := exitOther
-	var exit *exec.ExitError
-	if errors.As(waitErr, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](waitErr); ok {
 		code = exit.ExitCode()
 	}
 	return fail(code, "%s", strings.TrimPrefix(string(answer), "error: "))
@@ -265,7 +263,7 @@ func (o *runOptions) reportReady(err error) {
 		text = "error: " + err.Error()
 	}
 	_, _ = f.WriteString(text) // a parent that is gone need not know
-	f.Close()
+	_ = f.Close()              // likewise
 }
 
 func (a *app) downCommand() *cobra.Command {

@@ -250,7 +250,7 @@ func (r *run) read(s step) error {
 	n, err := r.f.ReadAt(p, s.off)
 	off, size := r.inside(s)
 	switch {
-	case err != nil && err != io.EOF:
+	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	case int64(n) != size:
 		return fmt.Errorf("%d bytes, want %d", n, size)

@@ -2,6 +2,7 @@ package drivetest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 
@@ -21,7 +22,7 @@ func ioCases() []testCase {
 		}{{0, 4, "0123", false}, {4, 3, "456", false}, {8, 4, "89", true}, {10, 1, "", true}, {1 << 40, 1, "", true}} {
 			p := make([]byte, c.n)
 			n, err := h.ReadAt(e.ctx, p, c.off)
-			if string(p[:n]) != c.want || c.eof != (err == io.EOF) || !c.eof && err != nil {
+			if string(p[:n]) != c.want || c.eof != errors.Is(err, io.EOF) || !c.eof && err != nil {
 				e.t.Errorf("ReadAt(%d bytes at %d) = %q, %v, want %q, EOF %v", c.n, c.off, p[:n], err, c.want, c.eof)
 			}
 		}

@@ -1,6 +1,7 @@
 package drivetest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -139,7 +140,7 @@ func listingCases() []testCase {
 	return []testCase{{"empty", "", func(e *env) {
 		l, err := e.mkdir("d").List(e.ctx)
 		e.must("List", err)
-		if _, err := l.At(e.ctx, 0); err != io.EOF {
+		if _, err := l.At(e.ctx, 0); !errors.Is(err, io.EOF) {
 			e.t.Errorf("At(0) = %v, want io.EOF", err)
 		}
 		e.must("Close", l.Close())
@@ -192,7 +193,7 @@ func stableListing(e *env) {
 			e.t.Errorf("At(%d) = %q, %v, want %q as before", i, entry.Name, err, want)
 		}
 	}
-	if _, err := l.At(e.ctx, 20); err != io.EOF {
+	if _, err := l.At(e.ctx, 20); !errors.Is(err, io.EOF) {
 		e.t.Errorf("At(20) = %v, want io.EOF: new names are no part of a snapshot", err)
 	}
 	var left []string

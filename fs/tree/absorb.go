@@ -110,7 +110,7 @@ func (l *live) absorbNode(ctx context.Context, id fs.FileID, n fs.Node, base fs.
 		l.t.log.Warn("a changed file could not be read", "file_id", id.String(), "err", err)
 		return
 	}
-	defer h.Release(ctx) //nolint:errcheck // nothing was written
+	defer h.Release(ctx)
 	p, _ := l.t.Path(n)
 	l.deliver(ctx, written{
 		id: id, path: p, base: base, cause: cause,
@@ -145,7 +145,7 @@ func (l *live) keepCopy(ctx context.Context, w written) error {
 		dir, name = rel[:i+1], rel[i+1:]
 	}
 	now := time.Now()
-	for n := 0; n < maxCopies; n++ {
+	for n := range maxCopies {
 		as := dir + fs.ConflictName(name, who(w.cause), now, n)
 		_, err = m.drive.Replace(keeping(ctx, w.cause), as, w.from(), fs.ReplaceOptions{IfAbsent: true})
 		switch {
@@ -269,7 +269,7 @@ func sameBytes(ctx context.Context, n fs.Node, r io.Reader) (fs.Version, bool) {
 	if err != nil {
 		return "", false
 	}
-	defer h.Release(ctx) //nolint:errcheck // nothing was written
+	defer h.Release(ctx)
 	want, wantErr := io.ReadAll(r)
 	got, gotErr := load(io.NewSectionReader(readerAt{ctx, h}, 0, 1<<62))
 	a, err := h.Attr(ctx)
@@ -303,7 +303,7 @@ func (l *live) recoverOne(m *mounted, rec record) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	w := written{
 		id: rec.FileID, path: l.t.join(m, string(rec.Path)), at: rec.At, cause: fs.Cause{Actor: rec.Actor},
 		from: func() io.Reader { return io.NewSectionReader(f, 0, 1<<62) },

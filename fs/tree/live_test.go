@@ -3,6 +3,7 @@ package tree_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -148,7 +149,7 @@ func (p *program) text(h fs.Handle) string {
 	p.r.t.Helper()
 	buf := make([]byte, 1<<16)
 	n, err := h.ReadAt(p.ctx, buf, 0)
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		p.must(err)
 	}
 	return string(buf[:n])

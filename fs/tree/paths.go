@@ -116,7 +116,7 @@ func (t *Tree) entries(ctx context.Context, dir fs.Dir) ([]fs.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close() //nolint:errcheck // a snapshot in memory
+	defer l.Close()
 	var all []fs.Entry
 	for e, err := range fs.Entries(ctx, l) {
 		if err != nil {
