@@ -164,7 +164,8 @@ func publishes(e *env, p publication) {
 // wantNodes checks what a change says of nodes and versions.
 func (e *env) wantNodes(c fs.Change, old fs.Node) {
 	e.t.Helper()
-	if c.Old != nil && c.Old != old || c.Old == nil && c.Op == fs.OpReplace {
+	needed := c.Op == fs.OpReplace || c.Op == fs.OpRename && old != nil
+	if c.Old != nil && c.Old != old || c.Old == nil && needed {
 		e.t.Errorf("Old is not the node that %q named before", c.Path)
 	}
 	if c.Op == fs.OpRemove {

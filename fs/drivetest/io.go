@@ -33,6 +33,10 @@ func ioCases() []testCase {
 		e.put(h, "end", 1<<20)
 		e.put(h, "x", 10)
 		e.wantOpen(h, strings.Repeat("\x00", 10)+"x"+strings.Repeat("\x00", 1<<20-11)+"end")
+		p := bytes.Repeat([]byte("dirty"), 1000)
+		if _, err := h.ReadAt(e.ctx, p, 1<<16); err != nil || bytes.ContainsAny(p, "dirty") {
+			e.t.Errorf("ReadAt of a hole left what the buffer held: %q…, %v", p[:5], err)
+		}
 		e.release(h)
 		if a := e.attr(n); a.Size != 1<<20+3 {
 			e.t.Errorf("Size = %d, want %d", a.Size, 1<<20+3)
