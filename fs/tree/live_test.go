@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/local"
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/drivetest"
@@ -34,12 +35,72 @@ type room struct {
 	closed  bool
 }
 
-func newRoom(t *testing.T, o tree.Options) *room {
-	t.Helper()
-	return newRoomOn(t, o, mem.New(mem.Options{}))
+// liveTest has the tests that every kind of drive must pass.
+type liveTest struct {
+	drive func(t *testing.T) fs.Drive
 }
 
-func newRoomOn(t *testing.T, o tree.Options, d fs.Drive) *room {
+func (l liveTest) room(t *testing.T, o tree.Options) *room {
+	t.Helper()
+	return newRoom(t, o, l.drive(t))
+}
+
+func inMemory(*testing.T) fs.Drive { return mem.New(mem.Options{}) }
+
+func inFolder(t *testing.T) fs.Drive {
+	t.Helper()
+	d, err := local.Open(t.Context(), local.Options{Root: t.TempDir(), NoWatch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestLive(t *testing.T) {
+	for kind, drive := range map[string]func(*testing.T) fs.Drive{"mem": inMemory, "local": inFolder} {
+		l := liveTest{drive}
+		for name, test := range map[string]func(*testing.T){
+			"lookupStartsTheSaveAndDoesNotWait":   l.lookupStartsTheSaveAndDoesNotWait,
+			"readWaitsForTheSave":                 l.readWaitsForTheSave,
+			"readWaitsTwoSecondsAtMost":           l.readWaitsTwoSecondsAtMost,
+			"writeGoesToAPrivateStaging":          l.writeGoesToAPrivateStaging,
+			"mergeWithWhatIsTypedMeanwhile":       l.mergeWithWhatIsTypedMeanwhile,
+			"truncatingOpenDoesNotSave":           l.truncatingOpenDoesNotSave,
+			"truncateWithoutHandle":               l.truncateWithoutHandle,
+			"secondWriteOfOneProgram":             l.secondWriteOfOneProgram,
+			"severalWriters":                      l.severalWriters,
+			"writeOfNothing":                      l.writeOfNothing,
+			"readSeesTheLastKeystroke":            l.readSeesTheLastKeystroke,
+			"readersOfOneNodeAgree":               l.readersOfOneNodeAgree,
+			"mergeThatChangesNothing":             l.mergeThatChangesNothing,
+			"writeThroughASupersededHandle":       l.writeThroughASupersededHandle,
+			"supersededHandleWithoutRoom":         l.supersededHandleWithoutRoom,
+			"roomThatEndsWhileAProgramWrites":     l.roomThatEndsWhileAProgramWrites,
+			"renameOnto":                          l.renameOnto,
+			"unlinkAndCreate":                     l.unlinkAndCreate,
+			"unlinkAndRenameOnto":                 l.unlinkAndRenameOnto,
+			"unlinkForGood":                       l.unlinkForGood,
+			"renameAway":                          l.renameAway,
+			"renameAwayAndCreate":                 l.renameAwayAndCreate,
+			"renameAwayAndBack":                   l.renameAwayAndBack,
+			"renameThroughTheAPIIsFollowedAtOnce": l.renameThroughTheAPIIsFollowedAtOnce,
+			"directoryRenamed":                    l.directoryRenamed,
+			"bytesThatAreNoNotebook":              l.bytesThatAreNoNotebook,
+			"programThatWritesInSteps":            l.programThatWritesInSteps,
+			"twoProgramsThatWriteNonsense":        l.twoProgramsThatWriteNonsense,
+			"closeKeepsWhatWasRefused":            l.closeKeepsWhatWasRefused,
+			"saveThroughTheAPI":                   l.saveThroughTheAPI,
+			"changeFromOutside":                   l.changeFromOutside,
+			"stagingSurvivesACrash":               l.stagingSurvivesACrash,
+			"refusedBytesSurviveACrash":           l.refusedBytesSurviveACrash,
+			"stagingIsRemoved":                    l.stagingIsRemoved,
+		} {
+			t.Run(kind+"/"+name, test)
+		}
+	}
+}
+
+func newRoom(t *testing.T, o tree.Options, d fs.Drive) *room {
 	t.Helper()
 	r := &room{t: t, drive: d}
 	r.live = drivetest.NewFakeLive(func(ctx context.Context, p fs.Path, text []byte) (fs.Version, error) {
@@ -245,8 +306,8 @@ func (r *room) conflicts() []fs.Path {
 
 const typed = "[\n0,\n1,\n2,\n3\n]\n" // what somebody in the room has made of saved
 
-func TestLiveLookupStartsTheSaveAndDoesNotWait(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) lookupStartsTheSaveAndDoesNotWait(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.live.Type(r.id, typed)
 	unblock := r.live.Block()
 	p := r.program(1)
@@ -266,17 +327,17 @@ func TestLiveLookupStartsTheSaveAndDoesNotWait(t *testing.T) {
 	r.wantFile(doc, typed)
 }
 
-func TestLiveReadWaitsForTheSave(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) readWaitsForTheSave(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.live.Type(r.id, typed)
 	if got := r.program(1).read(doc); got != typed {
 		t.Errorf("read %q, want what was typed", got)
 	}
 }
 
-func TestLiveReadWaitsTwoSecondsAtMost(t *testing.T) {
+func (l liveTest) readWaitsTwoSecondsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		r.live.Type(r.id, typed)
 		unblock := r.live.Block()
 		begin := time.Now()
@@ -292,8 +353,8 @@ func TestLiveReadWaitsTwoSecondsAtMost(t *testing.T) {
 	})
 }
 
-func TestLiveWriteGoesToAPrivateStaging(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) writeGoesToAPrivateStaging(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.live.Type(r.id, typed)
 	p := r.program(1)
 	h := p.open(doc, fs.OpenReadWrite|fs.OpenAppend)
@@ -328,8 +389,8 @@ func TestLiveWriteGoesToAPrivateStaging(t *testing.T) {
 	}
 }
 
-func TestLiveMergeWithWhatIsTypedMeanwhile(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) mergeWithWhatIsTypedMeanwhile(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	h := p.open(doc, fs.OpenReadWrite)
 	r.live.Type(r.id, typed)
@@ -346,8 +407,8 @@ func TestLiveMergeWithWhatIsTypedMeanwhile(t *testing.T) {
 
 func size(n int64) fs.SetAttr { return fs.SetAttr{Size: &n} }
 
-func TestLiveTruncatingOpenDoesNotSave(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) truncatingOpenDoesNotSave(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	base := r.version()
 	p.read(doc) // version 1
@@ -385,8 +446,8 @@ func (r *room) version() fs.Version {
 	return a.Version
 }
 
-func TestLiveTruncateWithoutHandle(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) truncateWithoutHandle(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	h := p.open(doc, fs.OpenWrite) // what O_TRUNC is where it is no flag of OPEN
 	a, err := r.tr.SetAttr(p.ctx, p.lookup(doc), size(0))
@@ -400,8 +461,8 @@ func TestLiveTruncateWithoutHandle(t *testing.T) {
 	r.wantFile(doc, "[9]")
 }
 
-func TestLiveSecondWriteOfOneProgram(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) secondWriteOfOneProgram(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	p.read(doc)
 	p.write(doc, "[\n1,\n2,\n5\n]\n")
@@ -410,8 +471,8 @@ func TestLiveSecondWriteOfOneProgram(t *testing.T) {
 	r.wantFile(doc, "[\n1,\n2,\n6\n]\n")
 }
 
-func TestLiveSeveralWriters(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) severalWriters(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	a, b := r.program(1), r.program(2)
 	ha, hb := a.open(doc, fs.OpenReadWrite), b.open(doc, fs.OpenReadWrite)
 	a.put(ha, "[\n7", 0)
@@ -426,8 +487,8 @@ func TestLiveSeveralWriters(t *testing.T) {
 	r.wantFile(doc, "[\n7,\n8,\n3\n]\n")
 }
 
-func TestLiveWriteOfNothing(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) writeOfNothing(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	p.close(p.open(doc, fs.OpenReadWrite))
 	r.wantCalls("Absorb", 0)
@@ -435,9 +496,9 @@ func TestLiveWriteOfNothing(t *testing.T) {
 }
 
 // A save that is under way may have begun before the last keystroke.
-func TestLiveReadSeesTheLastKeystroke(t *testing.T) {
+func (l liveTest) readSeesTheLastKeystroke(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		unblock := r.live.Block()
 		n := p.lookup(doc)
@@ -455,8 +516,8 @@ func TestLiveReadSeesTheLastKeystroke(t *testing.T) {
 }
 
 // A reader that was there before keeps one text: that which its kernel has pages of.
-func TestLiveReadersOfOneNodeAgree(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) readersOfOneNodeAgree(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	reader := p.open(doc, fs.OpenRead)
 	h := p.open(doc, fs.OpenReadWrite)
@@ -474,8 +535,8 @@ func TestLiveReadersOfOneNodeAgree(t *testing.T) {
 }
 
 // When the merge changes nothing, the node stays: the kernel must be told that its pages are not what the file holds.
-func TestLiveMergeThatChangesNothing(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) mergeThatChangesNothing(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	told := make(chan fs.Change, 10)
 	defer r.tr.Observe(observer(func(c fs.Change) { told <- c }))()
 	p := r.program(1)
@@ -496,8 +557,8 @@ type observer func(fs.Change)
 
 func (o observer) Observe(c fs.Change) <-chan struct{} { o(c); return nil }
 
-func TestLiveWriteThroughASupersededHandle(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) writeThroughASupersededHandle(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.release() // the writer comes before the room
 	p := r.program(1)
 	h := p.open(doc, fs.OpenReadWrite)
@@ -514,8 +575,8 @@ func TestLiveWriteThroughASupersededHandle(t *testing.T) {
 	r.wantFile(doc, "[\n0,\n1,\n2,\n4\n]\n")
 }
 
-func TestSupersededHandleWithoutRoom(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) supersededHandleWithoutRoom(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.release()
 	p := r.program(1)
 	early, late := p.open(doc, fs.OpenReadWrite), p.open(doc, fs.OpenRead)
@@ -541,13 +602,13 @@ func TestSupersededHandleWithoutRoom(t *testing.T) {
 	r.wantFile(doc, "from the API")
 }
 
-func TestLiveRoomThatEndsWhileAProgramWrites(t *testing.T) {
+func (l liveTest) roomThatEndsWhileAProgramWrites(t *testing.T) {
 	for _, c := range []struct {
 		name, meanwhile, want string
 		copies                int
 	}{{"nothing else changed", "", "[\n7,\n2,\n3\n]\n", 0}, {"something did", "[]", "[]", 1}} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRoom(t, tree.Options{})
+			r := l.room(t, tree.Options{})
 			p := r.program(1)
 			h := p.open(doc, fs.OpenReadWrite)
 			p.put(h, "[\n7", 0)
@@ -565,8 +626,8 @@ func TestLiveRoomThatEndsWhileAProgramWrites(t *testing.T) {
 	}
 }
 
-func TestLiveRenameOnto(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) renameOnto(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	p := r.program(1)
 	p.read(doc)
 	base := r.version()
@@ -593,9 +654,9 @@ func TestLiveRenameOnto(t *testing.T) {
 	}
 }
 
-func TestLiveUnlinkAndCreate(t *testing.T) {
+func (l liveTest) unlinkAndCreate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		p.read(doc)
 		r.live.Type(r.id, typed)
@@ -619,9 +680,9 @@ func TestLiveUnlinkAndCreate(t *testing.T) {
 	})
 }
 
-func TestLiveUnlinkAndRenameOnto(t *testing.T) {
+func (l liveTest) unlinkAndRenameOnto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		p.read(doc)
 		p.write("a/tmp", "[\n1,\n2,\n4\n]\n")
@@ -637,9 +698,9 @@ func TestLiveUnlinkAndRenameOnto(t *testing.T) {
 	})
 }
 
-func TestLiveUnlinkForGood(t *testing.T) {
+func (l liveTest) unlinkForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		r.live.Type(r.id, typed)
 		p.remove(doc)
@@ -656,9 +717,9 @@ func TestLiveUnlinkForGood(t *testing.T) {
 	})
 }
 
-func TestLiveRenameAway(t *testing.T) {
+func (l liveTest) renameAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		r.live.Type(r.id, typed)
 		p.rename(doc, "a/b.ipynb")
@@ -678,9 +739,9 @@ func TestLiveRenameAway(t *testing.T) {
 }
 
 // An editor that keeps a backup moves the old file away and makes a new one.
-func TestLiveRenameAwayAndCreate(t *testing.T) {
+func (l liveTest) renameAwayAndCreate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		p.read(doc)
 		p.rename(doc, "a/n.ipynb~")
@@ -696,9 +757,9 @@ func TestLiveRenameAwayAndCreate(t *testing.T) {
 	})
 }
 
-func TestLiveRenameAwayAndBack(t *testing.T) {
+func (l liveTest) renameAwayAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		p.rename(doc, "a/x")
 		p.rename("a/x", doc)
@@ -710,8 +771,8 @@ func TestLiveRenameAwayAndBack(t *testing.T) {
 	})
 }
 
-func TestLiveRenameThroughTheAPIIsFollowedAtOnce(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) renameThroughTheAPIIsFollowedAtOnce(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	ctx := fs.WithCause(t.Context(), fs.Cause{Origin: fs.OriginAPI})
 	if err := r.tr.RenamePath(ctx, doc, "a/b.ipynb"); err != nil {
 		t.Fatal(err)
@@ -727,8 +788,8 @@ func TestLiveRenameThroughTheAPIIsFollowedAtOnce(t *testing.T) {
 	}
 }
 
-func TestLiveDirectoryRenamed(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) directoryRenamed(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	mkdir(t, r.tr, "a/d")
 	made := put(t, r.tr, "a/d/m.ipynb", saved)
 	id, err := made.Node.FileID(t.Context())
@@ -747,9 +808,9 @@ func TestLiveDirectoryRenamed(t *testing.T) {
 	}
 }
 
-func TestLiveBytesThatAreNoNotebook(t *testing.T) {
+func (l liveTest) bytesThatAreNoNotebook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		sub := r.tr.Subscribe(10, func(c fs.Change) bool { return c.Op == fs.OpCreate })
 		defer sub.Close()
 		p := r.program(1)
@@ -773,9 +834,9 @@ func TestLiveBytesThatAreNoNotebook(t *testing.T) {
 	})
 }
 
-func TestLiveProgramThatWritesInSteps(t *testing.T) {
+func (l liveTest) programThatWritesInSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		p.read(doc)
 		for _, text := range []string{"[", "[1", "[\n1,\n2,\n4\n]\n"} {
@@ -790,9 +851,9 @@ func TestLiveProgramThatWritesInSteps(t *testing.T) {
 	})
 }
 
-func TestLiveTwoProgramsThatWriteNonsense(t *testing.T) {
+func (l liveTest) twoProgramsThatWriteNonsense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		r.program(1).write(doc, "one")
 		r.program(2).write(doc, "two")
 		r.program(0).write("a/tmp", "three")
@@ -806,9 +867,9 @@ func TestLiveTwoProgramsThatWriteNonsense(t *testing.T) {
 	})
 }
 
-func TestLiveCloseKeepsWhatWasRefused(t *testing.T) {
+func (l liveTest) closeKeepsWhatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(t, tree.Options{})
+		r := l.room(t, tree.Options{})
 		made := 0
 		defer func() {
 			if made != 1 {
@@ -825,8 +886,8 @@ func TestLiveCloseKeepsWhatWasRefused(t *testing.T) {
 	})
 }
 
-func TestLiveSaveThroughTheAPI(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) saveThroughTheAPI(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	base := r.version()
 	r.live.Type(r.id, typed)
 	r.tr.Settle(t.Context(), r.program(0).lookup(doc))
@@ -847,8 +908,8 @@ func TestLiveSaveThroughTheAPI(t *testing.T) {
 	r.wantRoom(want)
 }
 
-func TestLiveChangeFromOutside(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+func (l liveTest) changeFromOutside(t *testing.T) {
+	r := l.room(t, tree.Options{})
 	r.live.Type(r.id, typed)
 	ctx := fs.WithCause(t.Context(), fs.Cause{Origin: fs.OriginOutside})
 	if _, err := r.drive.Replace(ctx, "n.ipynb", strings.NewReader("[\n1,\n2,\n4\n]\n"), fs.ReplaceOptions{}); err != nil {
@@ -880,7 +941,7 @@ func (d *muted) Publish(sink func(fs.Change)) {
 func TestLiveChangesThatWereMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &muted{Drive: mem.New(mem.Options{})}
-		r := newRoomOn(t, tree.Options{}, d)
+		r := newRoom(t, tree.Options{}, d)
 		d.mute = true
 		ctx := fs.WithCause(t.Context(), fs.Cause{Origin: fs.OriginOutside})
 		if _, err := d.Replace(ctx, "n.ipynb", strings.NewReader("[]"), fs.ReplaceOptions{}); err != nil {
@@ -902,7 +963,7 @@ func TestLiveChangesThatWereMissed(t *testing.T) {
 
 // Files that are not live are left alone: to ask for an id is to write one to the drive.
 func TestLiveAsksNothingOfOtherFiles(t *testing.T) {
-	r := newRoom(t, tree.Options{})
+	r := newRoom(t, tree.Options{}, inMemory(t))
 	n := &asked{Node: put(t, r.tr, "a/other", "x").Node}
 	if r.tr.IsLive(n) || n.asked {
 		t.Errorf("IsLive() asked for the id of another file: %v", n.asked)
@@ -929,7 +990,7 @@ func crash(t *testing.T, dir string) string {
 	return to
 }
 
-func TestLiveStagingSurvivesACrash(t *testing.T) {
+func (l liveTest) stagingSurvivesACrash(t *testing.T) {
 	const wrote = "[\n7,\n2,\n3\n]\n"
 	for _, c := range []struct {
 		name      string
@@ -949,7 +1010,7 @@ func TestLiveStagingSurvivesACrash(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			r := newRoom(t, tree.Options{StateDir: dir})
+			r := l.room(t, tree.Options{StateDir: dir})
 			p := r.program(1)
 			h := p.open(doc, fs.OpenReadWrite)
 			p.put(h, "[\n7", 0)
@@ -995,10 +1056,10 @@ func wantEmpty(t *testing.T, dir string) {
 	}
 }
 
-func TestLiveRefusedBytesSurviveACrash(t *testing.T) {
+func (l liveTest) refusedBytesSurviveACrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		r := newRoom(t, tree.Options{StateDir: dir})
+		r := l.room(t, tree.Options{StateDir: dir})
 		p := r.program(1)
 		p.write(doc, "[1,")
 		p.write("a/tmp", "[2,")
@@ -1024,9 +1085,9 @@ func TestStagingOfAnotherRelease(t *testing.T) {
 	}
 }
 
-func TestLiveStagingIsRemoved(t *testing.T) {
+func (l liveTest) stagingIsRemoved(t *testing.T) {
 	dir := t.TempDir()
-	r := newRoom(t, tree.Options{StateDir: dir})
+	r := l.room(t, tree.Options{StateDir: dir})
 	p := r.program(1)
 	p.write(doc, "[1]")
 	p.close(p.open(doc, fs.OpenReadWrite))
