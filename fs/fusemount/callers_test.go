@@ -45,7 +45,8 @@ type tally struct {
 	Errors []string
 }
 
-// callerKinds are the kinds of caller. f is replaced all the time; g too, and written in place.
+// callerKinds are the kinds of caller. f is replaced all the time. w/g is written in place, and replaced less often: each time what
+// a writer still has open becomes a conflict copy.
 var callerKinds = []struct {
 	name string
 	call func(dir string, n int) error
@@ -76,10 +77,10 @@ var callerKinds = []struct {
 		return errors.Join(os.WriteFile(tmp, []byte(edition(1e7+n)), 0o644), os.Rename(tmp, filepath.Join(dir, "f")))
 	}},
 	{"truncate and write", func(dir string, n int) error {
-		return os.WriteFile(filepath.Join(dir, "g"), []byte(edition(n)), 0o644)
+		return os.WriteFile(filepath.Join(dir, "w", "g"), []byte(edition(n)), 0o644)
 	}},
 	{"append", func(dir string, _ int) error {
-		f, err := os.OpenFile(filepath.Join(dir, "g"), os.O_WRONLY|os.O_APPEND, 0)
+		f, err := os.OpenFile(filepath.Join(dir, "w", "g"), os.O_WRONLY|os.O_APPEND, 0)
 		if err != nil {
 			return err
 		}
@@ -171,12 +172,13 @@ func TestReplacements(t *testing.T) {
 		}
 		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
 		f.replace(t, "f", edition(0))
-		f.replace(t, "g", edition(0))
+		directory(t, f, "w", 0o755)
+		f.replace(t, "w/g", edition(0))
 		c := start(t, "callers", f.dir, uint32(os.Geteuid()))
 		for n := range count {
 			name := "f"
-			if n%8 == 7 {
-				name = "g"
+			if n%100 == 99 {
+				name = "w/g"
 			}
 			f.replace(t, name, edition(n+1))
 		}

@@ -164,7 +164,7 @@ func (n *node) reply(c *call, out *fuse.EntryOut, find func() (fs.Node, error)) 
 		}
 		a, err := c.nodes.Attr(c.ctx, f)
 		if err != nil {
-			if fs.KindOf(err) == fs.NotExist && try < maxLookups {
+			if kind := fs.KindOf(err); try < maxLookups && (kind == fs.NotExist || kind == fs.Stale) {
 				continue
 			}
 			return nil, n.errno("lookup", err)

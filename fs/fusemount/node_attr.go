@@ -148,9 +148,13 @@ func (n *node) Access(ctx context.Context, mask uint32) syscall.Errno {
 	if err := c.nodes.Access(c.ctx, n.fs, action); err != nil {
 		return n.errno("access", err)
 	}
-	a, err := c.nodes.Attr(c.ctx, n.fs)
-	if err != nil {
-		return n.errno("access", err)
+	var a fs.Attr
+	errno = n.byPath(c, "access", func() (err error) {
+		a, err = c.nodes.Attr(c.ctx, n.fs)
+		return err
+	})
+	if errno != 0 {
+		return errno
 	}
 	if !permits(a, c.who, mask) {
 		return syscall.EACCES
@@ -213,6 +217,10 @@ func (n *node) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	target, err := c.nodes.Readlink(c.ctx, n.fs)
-	return []byte(target), n.errno("readlink", err)
+	var target string
+	errno = n.byPath(c, "readlink", func() (err error) {
+		target, err = c.nodes.Readlink(c.ctx, n.fs)
+		return err
+	})
+	return []byte(target), errno
 }

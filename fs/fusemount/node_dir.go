@@ -103,7 +103,7 @@ func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 			return child.EmbeddedInode(), 0
 		}
 	}
-	return d.n.reply(c, out, func() (fs.Node, error) { return c.nodes.Lookup(c.ctx, d.n.dir, name) })
+	return d.n.lookup(c, name, out)
 }
 
 // Seekdir goes on after the entry whose offset is off; 0 begins again, with a new snapshot.

@@ -21,15 +21,23 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*go
 	if errno != 0 {
 		return nil, errno
 	}
-	dir, errno := n.directory()
-	if errno != 0 {
-		return nil, errno
-	}
-	in, errno := n.reply(c, out, func() (fs.Node, error) { return c.nodes.Lookup(c.ctx, dir, name) })
+	in, errno := n.lookup(c, name, out)
 	if errno == syscall.ENOENT && n.m.opts.CacheFor == 0 {
 		doNotCache(out)
 	}
 	return in, errno
+}
+
+// lookup replies with the child that has the name now.
+func (n *node) lookup(c *call, name string, out *fuse.EntryOut) (*gofuse.Inode, syscall.Errno) {
+	dir, errno := n.directory()
+	if errno != 0 {
+		return nil, errno
+	}
+	return n.reply(c, out, func() (f fs.Node, err error) {
+		err = byName(func() error { f, err = c.nodes.Lookup(c.ctx, dir, name); return err })
+		return f, err
+	})
 }
 
 // doNotCache makes an answer that there is no such name hold for this time only: go-fuse puts its default into replies without a
@@ -83,7 +91,11 @@ func (n *node) make(ctx context.Context, mode uint32, out *fuse.EntryOut,
 	if errno != 0 {
 		return nil, errno
 	}
-	f, err := do(c, dir, fs.CreateOptions{Mode: mode & fs.ModePerm, Owner: c.owner()})
+	var f fs.Node
+	err := byName(func() (err error) {
+		f, err = do(c, dir, fs.CreateOptions{Mode: mode & fs.ModePerm, Owner: c.owner()})
+		return err
+	})
 	return n.replyMade(c, out, f, err)
 }
 
@@ -134,7 +146,7 @@ func (n *node) remove(ctx context.Context, name string, isDir bool) syscall.Errn
 	if errno != 0 {
 		return errno
 	}
-	return n.errno("remove", c.nodes.Remove(c.ctx, dir, name, isDir))
+	return n.errno("remove", byName(func() error { return c.nodes.Remove(c.ctx, dir, name, isDir) }))
 }
 
 // Rename moves a child.
@@ -161,7 +173,7 @@ func (n *node) Rename(ctx context.Context, name string, to gofuse.InodeEmbedder,
 	if n.childStale(c, name) || how == fs.RenameExchange && dst.childStale(c, newName) {
 		return syscall.ESTALE
 	}
-	err := c.nodes.Rename(c.ctx, n.dir, name, dst.dir, newName, how)
+	err := byName(func() error { return c.nodes.Rename(c.ctx, n.dir, name, dst.dir, newName, how) })
 	c.done()
 	return n.errno("rename", err)
 }

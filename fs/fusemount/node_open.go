@@ -53,7 +53,14 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	if flags&syscall.O_EXCL != 0 {
 		o.Flags |= fs.OpenExclusive
 	}
-	f, h, err := c.nodes.Create(c.ctx, dir, name, o)
+	var (
+		f fs.Node
+		h fs.Handle
+	)
+	err := byName(func() (err error) {
+		f, h, err = c.nodes.Create(c.ctx, dir, name, o)
+		return err
+	})
 	if err != nil {
 		return nil, nil, 0, n.errno("create", err)
 	}

@@ -175,3 +175,14 @@ func (c *call) hold(f fs.Node, a fs.Attr) bool {
 	c.m.refusals.keep(c.ctx, c.who.TID, h)
 	return true
 }
+
+// byName does what a call asks for that names a child of a directory. A drive says Stale when the name is given to another file in
+// that moment: the name is what counts, so it is done again.
+func byName(do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil || try == maxLookups || fs.KindOf(err) != fs.Stale {
+			return err
+		}
+	}
+}
