@@ -1,0 +1,181 @@
+package crdt
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// Range is a run of clocks of one client: Clock up to, but not including, Clock+Len.
+type Range struct {
+	Clock uint64
+	Len   uint64
+}
+
+func (r Range) end() uint64 { return r.Clock + r.Len }
+
+// DeleteSet is a set of IDs, kept as ranges per client. The zero DeleteSet is empty.
+type DeleteSet struct {
+	clients []clientRanges // in the order in which they came, which decides the order of undoing
+	index   map[uint64]int // built from indexFrom clients on
+}
+
+type clientRanges struct {
+	client uint64
+	ranges []Range
+}
+
+func (ds *DeleteSet) find(client uint64) *clientRanges {
+	if ds.index != nil {
+		if i, ok := ds.index[client]; ok {
+			return &ds.clients[i]
+		}
+		return nil
+	}
+	for i := range ds.clients {
+		if ds.clients[i].client == client {
+			return &ds.clients[i]
+		}
+	}
+	return nil
+}
+
+func (ds *DeleteSet) client(client uint64) *clientRanges {
+	if c := ds.find(client); c != nil {
+		return c
+	}
+	ds.clients = append(ds.clients, clientRanges{client: client})
+	if n := len(ds.clients); n >= indexFrom {
+		if ds.index == nil {
+			ds.index = make(map[uint64]int)
+			for i := range ds.clients {
+				ds.index[ds.clients[i].client] = i
+			}
+		}
+		ds.index[client] = n - 1
+	}
+	return &ds.clients[len(ds.clients)-1]
+}
+
+func (ds *DeleteSet) add(client, clock, length uint64) {
+	c := ds.client(client)
+	c.ranges = append(c.ranges, Range{clock, length})
+}
+
+// normalize sorts the ranges and joins those that touch or overlap.
+func (ds *DeleteSet) normalize() {
+	for i := range ds.clients {
+		ds.clients[i].ranges = joinRanges(ds.clients[i].ranges)
+	}
+}
+
+func joinRanges(rs []Range) []Range {
+	byClock := func(a, b Range) int { return cmp.Compare(a.Clock, b.Clock) }
+	if !slices.IsSortedFunc(rs, byClock) {
+		slices.SortStableFunc(rs, byClock)
+	}
+	n := 0
+	for i, r := range rs {
+		if i > 0 && rs[n-1].end() >= r.Clock {
+			rs[n-1].Len = max(rs[n-1].Len, r.end()-rs[n-1].Clock)
+			continue
+		}
+		rs[n] = r
+		n++
+	}
+	return rs[:n]
+}
+
+// Contains reports whether id is in the set.
+func (ds *DeleteSet) Contains(id ID) bool {
+	c := ds.find(id.Client)
+	if c == nil {
+		return false
+	}
+	i := sort.Search(len(c.ranges), func(i int) bool { return c.ranges[i].end() > id.Clock })
+	return i < len(c.ranges) && c.ranges[i].Clock <= id.Clock
+}
+
+// Empty reports whether nothing is in the set.
+func (ds *DeleteSet) Empty() bool { return len(ds.clients) == 0 }
+
+// All yields the ranges with their clients.
+func (ds *DeleteSet) All() iter.Seq2[uint64, Range] {
+	return func(yield func(uint64, Range) bool) {
+		for _, c := range ds.clients {
+			for _, r := range c.ranges {
+				if !yield(c.client, r) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Equal reports whether both sets hold the same ranges.
+func (ds *DeleteSet) Equal(other *DeleteSet) bool {
+	if len(ds.clients) != len(other.clients) {
+		return false
+	}
+	for _, c := range ds.clients {
+		o := other.find(c.client)
+		if o == nil || !slices.Equal(c.ranges, o.ranges) {
+			return false
+		}
+	}
+	return true
+}
+
+// union returns the normalized union and leaves the sets as they are.
+func union(sets ...*DeleteSet) *DeleteSet {
+	merged := &DeleteSet{}
+	for _, ds := range sets {
+		for _, c := range ds.clients {
+			m := merged.client(c.client)
+			m.ranges = append(m.ranges, c.ranges...)
+		}
+	}
+	merged.normalize()
+	return merged
+}
+
+func (ds *DeleteSet) write(e encoder) {
+	order := slices.Clone(ds.clients)
+	slices.SortFunc(order, func(a, b clientRanges) int { return cmp.Compare(b.client, a.client) })
+	e.uvarint(uint64(len(order)))
+	for _, c := range order {
+		e.resetRanges()
+		e.uvarint(c.client)
+		e.uvarint(uint64(len(c.ranges)))
+		for _, r := range c.ranges {
+			e.rangeOf(r)
+		}
+	}
+}
+
+func readDeleteSet(d decoder) *DeleteSet {
+	ds := &DeleteSet{}
+	r := d.rest()
+	for range r.count(2) {
+		d.resetRanges()
+		client := r.uvarint()
+		n := r.count(2)
+		if n == 0 {
+			continue
+		}
+		c := ds.client(client)
+		c.ranges = slices.Grow(c.ranges, n)
+		for range n {
+			one := d.rangeOf()
+			if one.Clock > maxInt-one.Len {
+				r.fail("clock out of range")
+			}
+			if r.err != nil {
+				return ds
+			}
+			c.ranges = append(c.ranges, one)
+		}
+	}
+	return ds
+}

@@ -1,0 +1,253 @@
+package crdt
+
+// missing names the client whose structs must come before it, if any. Otherwise it finds the item's neighbours and
+// parent. A collected neighbour or parent leaves the item without a parent.
+func (tx *Tx) missing(it *item) (client uint64, waits bool) {
+	s := &tx.doc.store
+	for _, ref := range [...]struct {
+		flag itemFlags
+		id   ID
+	}{{flagOrigin, it.origin}, {flagRightOrigin | flagParentID, it.rightOrigin}} {
+		if it.has(ref.flag) && ref.id.Client != it.id.Client && ref.id.Clock >= s.state(ref.id.Client) {
+			return ref.id.Client, true
+		}
+	}
+	if it.has(flagOrigin) {
+		it.left = tx.itemUntil(it.origin)
+		it.origin = it.left.lastID()
+	}
+	if it.has(flagRightOrigin) {
+		it.right = tx.itemAt(it.rightOrigin)
+		it.rightOrigin = it.right.id
+	}
+	it.adopt(s)
+	return 0, false
+}
+
+// adopt finds the parent.
+func (it *item) adopt(s *store) {
+	switch left, right := it.left, it.right; {
+	case left != nil && !left.isItem(), right != nil && !right.isItem():
+		it.parent = nil
+	case it.has(flagParentID):
+		it.parent = s.find(it.rightOrigin).branchOf()
+		it.rightOrigin, it.flags = ID{}, it.flags&^flagParentID
+	case it.parent != nil:
+	case left != nil:
+		it.inherit(left)
+	case right != nil:
+		it.inherit(right)
+	}
+}
+
+func (it *item) inherit(from *item) {
+	it.parent, it.key = from.parent, from.key
+	it.flags = it.flags&^flagKey | from.flags&flagKey
+}
+
+// integrate puts an item, without its first offset units, into its parent and into the store.
+func (tx *Tx) integrate(it *item, offset uint64) {
+	if offset > 0 {
+		tx.skip(it, offset)
+	}
+	if it.parent == nil || it.kind == kindType && it.parent.depth >= maxTypeDepth {
+		*it = item{id: it.id, length: it.length, kind: kindGC, flags: flagDeleted}
+		tx.doc.store.add(tx, it)
+		return
+	}
+	if it.left == nil && (it.right == nil || it.right.left != nil) || it.left != nil && it.left.right != it.right {
+		it.left = tx.place(it)
+	}
+	tx.link(it)
+	p := it.parent
+	if !it.has(flagKey) && it.visible() {
+		p.length += int(it.length)
+	}
+	tx.doc.store.add(tx, it)
+	tx.integrateContent(it)
+	tx.changedIn(p, it)
+	if p.dead() || it.has(flagKey) && it.right != nil {
+		tx.delete(it)
+	}
+}
+
+// skip cuts off the first n units, which are known already.
+func (tx *Tx) skip(it *item, n uint64) {
+	if it.kind == kindGC {
+		it.id.Clock, it.length = it.id.Clock+n, it.length-n
+		return
+	}
+	rest := &item{}
+	it.cut(rest, n)
+	it.text, it.content, it.length = rest.text, rest.content, rest.length
+	it.id.Clock += n
+	it.left = tx.itemUntil(ID{it.id.Client, it.id.Clock - 1})
+	it.setOrigin(it.left.lastID())
+	if !it.left.isItem() {
+		it.parent = nil
+	}
+}
+
+// place finds the left neighbour among the items that others put at the same place: the YATA rules.
+func (tx *Tx) place(it *item) *item {
+	left := it.left
+	var o *item
+	switch {
+	case left != nil:
+		o = left.right
+	case it.has(flagKey):
+		o = it.parent.entries.first(it.key)
+	default:
+		o = it.parent.start
+	}
+	seen := &tx.doc.seen
+	seen.reset()
+	undecided := 0 // the items from here on may still come to stand left of it
+	for ; o != nil && o != it.right; o = o.right {
+		seen.add(o)
+		if it.sameOrigin(o) {
+			if o.id.Client < it.id.Client {
+				left, undecided = o, seen.len()
+			} else if it.sameRightOrigin(o) {
+				break
+			}
+			continue
+		}
+		if !o.has(flagOrigin) {
+			break
+		}
+		at := seen.index(tx.doc.store.find(o.origin))
+		if at < 0 {
+			break
+		}
+		if at < undecided {
+			left, undecided = o, seen.len()
+		}
+	}
+	return left
+}
+
+// itemList is a list of items that can be searched.
+type itemList struct {
+	items []*item
+	at    map[*item]int // built from indexFrom items on
+}
+
+func (l *itemList) len() int { return len(l.items) }
+
+func (l *itemList) reset() {
+	clear(l.items)
+	l.items = l.items[:0]
+	l.at = nil
+}
+
+func (l *itemList) add(it *item) {
+	l.items = append(l.items, it)
+	n := len(l.items)
+	if n == indexFrom {
+		l.at = make(map[*item]int, 2*indexFrom)
+		for i, x := range l.items {
+			l.at[x] = i
+		}
+	}
+	if n > indexFrom {
+		l.at[it] = n - 1
+	}
+}
+
+func (l *itemList) index(it *item) int {
+	if l.at != nil {
+		if i, ok := l.at[it]; ok {
+			return i
+		}
+		return -1
+	}
+	for i, x := range l.items {
+		if x == it {
+			return i
+		}
+	}
+	return -1
+}
+
+// link connects the item with its neighbours. The last item of a key is its value; the one before it is deleted.
+func (tx *Tx) link(it *item) {
+	p := it.parent
+	switch {
+	case it.left != nil:
+		it.right = it.left.right
+		it.left.right = it
+	case it.has(flagKey):
+		it.right = p.entries.first(it.key)
+	default:
+		it.right = p.start
+		p.start = it
+	}
+	if it.right != nil {
+		it.right.left = it
+	} else if it.has(flagKey) {
+		p.setEntry(it.key, it)
+		if it.left != nil {
+			tx.delete(it.left)
+		}
+	}
+}
+
+func (tx *Tx) integrateContent(it *item) {
+	switch it.kind {
+	case kindDeleted:
+		tx.deletes.add(it.id.Client, it.id.Clock, it.length)
+		it.flags |= flagDeleted
+	case kindFormat:
+		it.parent.more().markers = markers{off: true}
+		it.parent.hasFormatting = true
+	case kindType:
+		b := it.content.(*branch)
+		b.doc, b.item, b.depth = tx.doc, it, it.parent.depth+1
+		if b.ext != nil && b.ext.prelim != nil {
+			prelim := b.ext.prelim
+			b.ext.prelim = nil
+			if err := prelim(tx); err != nil && tx.err == nil {
+				tx.err = err
+			}
+		}
+	case kindDoc:
+		tx.subdocAdded(it.content.(*Subdoc), it)
+	}
+}
+
+// delete marks an item and all that lies below it as deleted.
+func (tx *Tx) delete(it *item) {
+	if it.deleted() || !it.isItem() {
+		return
+	}
+	if it.countable() && !it.has(flagKey) {
+		it.parent.length -= int(it.length)
+	}
+	it.flags |= flagDeleted
+	tx.deletes.add(it.id.Client, it.id.Clock, it.length)
+	tx.changedIn(it.parent, it)
+	switch it.kind {
+	case kindType:
+		tx.deleteBranch(it.content.(*branch))
+	case kindDoc:
+		tx.subdocRemoved(it.content.(*Subdoc))
+	}
+}
+
+func (tx *Tx) deleteBranch(b *branch) {
+	remove := func(it *item) {
+		if !it.deleted() {
+			tx.delete(it)
+		} else if it.id.Clock < tx.before(it.id.Client) {
+			tx.splits = append(tx.splits, it.id) // it can be merged with its neighbours from now on
+		}
+	}
+	for it := b.start; it != nil; it = it.right {
+		remove(it)
+	}
+	for i := range b.entries.len() {
+		remove(b.entries.list[i].item)
+	}
+	tx.forgetChanges(b)
+}
