@@ -103,7 +103,7 @@ func (m *Server) serve() error {
 
 	opts := m.fuseOptions()
 	opts.RootStableAttr = &gofuse.StableAttr{Ino: top.Ino()}
-	server, err := fuse.NewServer(gofuse.NewNodeFS(m.root, opts), m.mountpoint, &opts.MountOptions)
+	server, err := m.newServer(opts)
 	if err != nil {
 		return m.mountError(err)
 	}
