@@ -18,16 +18,22 @@ import (
 // it. It is for the daemon only.
 const guardCommand = "mount-guard"
 
+// guardReady is what a guard writes when it listens.
+const guardReady = "ready\n"
+
 // guardLimit is how long a guard may take.
 const guardLimit = 10 * time.Second
 
 // guardMain is the guard: it waits until its standard input ends or the daemon's death is signalled. If the daemon did not say
-// goodbye, the mount is aborted.
-func guardMain(mountpoint string, stdin io.Reader) int {
+// goodbye, the mount is aborted. Once it would hear of the death it says so on standard output.
+func guardMain(mountpoint string, stdin io.Reader, stdout io.Writer) int {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, syscall.SIGUSR1)
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	if err := os.Chdir("/"); err != nil { // it must not stand in the mount itself
+		return exitOther
+	}
+	if _, err := io.WriteString(stdout, guardReady); err != nil {
 		return exitOther
 	}
 	goodbye := make(chan bool, 1)
@@ -56,12 +62,17 @@ type guard struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// startGuard starts the guard of a mount. The death of a killed daemon shows in the death of the thread that started the guard,
-// sooner than in its open files: a thread that hangs in the kernel would keep those open.
+// startGuard starts the guard of a mount and returns when it listens; a signal before that would be lost. The death of a killed
+// daemon shows in the death of the thread that started the guard, sooner than in its open files: a thread that hangs in the kernel
+// would keep those open.
 func startGuard(exe, mountpoint string) (*guard, error) {
 	cmd := exec.Command(exe, guardCommand, mountpoint)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGUSR1}
 	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
@@ -70,11 +81,13 @@ func startGuard(exe, mountpoint string) (*guard, error) {
 	go func() {
 		runtime.LockOSThread() // the thread must live as long as the guard
 		defer close(g.done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is of no interest
+		if err := cmd.Start(); err != nil {
+			started <- err
+			return
 		}
+		_, err := io.ReadFull(stdout, make([]byte, len(guardReady)))
+		started <- err
+		_ = cmd.Wait() // how it ended is of no interest
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start the mount's guard: %w", err)

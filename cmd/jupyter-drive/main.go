@@ -57,7 +57,7 @@ func main() {
 		os.Exit(shim.Main(os.Stdin, os.Stdout))
 	}
 	if len(os.Args) == 3 && os.Args[1] == guardCommand {
-		os.Exit(guardMain(os.Args[2], os.Stdin))
+		os.Exit(guardMain(os.Args[2], os.Stdin, os.Stdout))
 	}
 	env := readEnvironment()
 	env.umask = syscall.Umask(0) // through the mount come modes to which the kernel has applied the callers' own masks
