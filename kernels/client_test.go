@@ -3,7 +3,9 @@ package kernels_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,16 +152,26 @@ func TestDroppedOutputIsCounted(t *testing.T) {
 	m := newManager(t, healthy(), func(o *kernels.Options) { o.BufferBytes = 50_000 })
 	k := startReady(t, m, "fake")
 	c := attach(t, k, "s")
-	id := c.execute("sleep") // the rest waits until nobody is connected
-	c.until("execute_input", id)
+	pid, err := strconv.Atoi(strings.TrimSpace(c.run("pid").streams("stdout")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := k.Model().LastActivity
+	signal := func(sig syscall.Signal) {
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP) // the kernel waits until nobody is connected
 	spam := c.execute("spam 20 10000\nresult done")
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Interrupt(t.Context(), k.ID()); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the output", func() bool { return k.Model().ExecutionState == kernels.Idle })
+	signal(syscall.SIGCONT)
+	waitFor(t, "the output", func() bool {
+		now := k.Model()
+		return now.LastActivity.After(before) && now.ExecutionState == kernels.Idle
+	})
 	c = attach(t, k, "s")
 	notice := c.until("stream", "")
 	if got := notice.text("text"); notice.text("name") != "stderr" || !strings.Contains(got, "messages were dropped") {
