@@ -46,6 +46,7 @@ type Options struct {
 	NoMount bool     // whether to serve without a mount
 	Python  string   // interpreter of Python kernels; empty: the program finds one
 	Args    []string // further arguments of `up`
+	Env     []string // further variables, as NAME=value
 	Box     *sandbox.Sandbox
 	Binary  string // empty: the one that Build makes
 }
@@ -60,6 +61,7 @@ type Daemon struct {
 	Box   *sandbox.Sandbox
 
 	binary string
+	env    []string
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed once the process is gone and err is set
 	err    error
@@ -136,7 +138,7 @@ func Start(ctx context.Context, o Options) (*Daemon, error) {
 		}
 		o.Binary = binary
 	}
-	d := &Daemon{Box: o.Box, binary: o.Binary, ended: make(chan struct{}), output: &output{}}
+	d := &Daemon{Box: o.Box, binary: o.Binary, env: o.Env, ended: make(chan struct{}), output: &output{}}
 	d.cmd = d.Command(o.arguments()...)
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
@@ -261,7 +263,7 @@ func (d *Daemon) Status(ctx context.Context) (Status, error) {
 // Command is a run of the program in the daemon's sandbox, from a folder that is not in the mount.
 func (d *Daemon) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(d.binary, args...)
-	cmd.Env = d.Box.Env()
+	cmd.Env = append(d.Box.Env(), d.env...)
 	cmd.Dir = d.Box.Home
 	return cmd
 }
@@ -295,8 +297,12 @@ func (d *Daemon) Kill() error {
 	if err := d.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	<-d.ended
-	return nil
+	select {
+	case <-d.ended:
+		return nil
+	case <-time.After(DefaultStopTimeout):
+		return fmt.Errorf("the daemon was killed %v ago and has not ended", DefaultStopTimeout)
+	}
 }
 
 // Ended is closed once the daemon is gone.
