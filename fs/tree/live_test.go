@@ -60,40 +60,45 @@ func TestLive(t *testing.T) {
 	for kind, drive := range map[string]func(*testing.T) fs.Drive{"mem": inMemory, "local": inFolder} {
 		l := liveTest{drive}
 		for name, test := range map[string]func(*testing.T){
-			"lookupStartsTheSaveAndDoesNotWait":   l.lookupStartsTheSaveAndDoesNotWait,
-			"readWaitsForTheSave":                 l.readWaitsForTheSave,
-			"readWaitsTwoSecondsAtMost":           l.readWaitsTwoSecondsAtMost,
-			"writeGoesToAPrivateStaging":          l.writeGoesToAPrivateStaging,
-			"mergeWithWhatIsTypedMeanwhile":       l.mergeWithWhatIsTypedMeanwhile,
-			"truncatingOpenDoesNotSave":           l.truncatingOpenDoesNotSave,
-			"truncateWithoutHandle":               l.truncateWithoutHandle,
-			"secondWriteOfOneProgram":             l.secondWriteOfOneProgram,
-			"severalWriters":                      l.severalWriters,
-			"writeOfNothing":                      l.writeOfNothing,
-			"readSeesTheLastKeystroke":            l.readSeesTheLastKeystroke,
-			"readersOfOneNodeAgree":               l.readersOfOneNodeAgree,
-			"mergeThatChangesNothing":             l.mergeThatChangesNothing,
-			"writeThroughASupersededHandle":       l.writeThroughASupersededHandle,
-			"supersededHandleWithoutRoom":         l.supersededHandleWithoutRoom,
-			"roomThatEndsWhileAProgramWrites":     l.roomThatEndsWhileAProgramWrites,
-			"renameOnto":                          l.renameOnto,
-			"unlinkAndCreate":                     l.unlinkAndCreate,
-			"unlinkAndRenameOnto":                 l.unlinkAndRenameOnto,
-			"unlinkForGood":                       l.unlinkForGood,
-			"renameAway":                          l.renameAway,
-			"renameAwayAndCreate":                 l.renameAwayAndCreate,
-			"renameAwayAndBack":                   l.renameAwayAndBack,
-			"renameThroughTheAPIIsFollowedAtOnce": l.renameThroughTheAPIIsFollowedAtOnce,
-			"directoryRenamed":                    l.directoryRenamed,
-			"bytesThatAreNoNotebook":              l.bytesThatAreNoNotebook,
-			"programThatWritesInSteps":            l.programThatWritesInSteps,
-			"twoProgramsThatWriteNonsense":        l.twoProgramsThatWriteNonsense,
-			"closeKeepsWhatWasRefused":            l.closeKeepsWhatWasRefused,
-			"saveThroughTheAPI":                   l.saveThroughTheAPI,
-			"changeFromOutside":                   l.changeFromOutside,
-			"stagingSurvivesACrash":               l.stagingSurvivesACrash,
-			"refusedBytesSurviveACrash":           l.refusedBytesSurviveACrash,
-			"stagingIsRemoved":                    l.stagingIsRemoved,
+			"lookupStartsTheSaveAndDoesNotWait":    l.lookupStartsTheSaveAndDoesNotWait,
+			"readWaitsForTheSave":                  l.readWaitsForTheSave,
+			"readWaitsTwoSecondsAtMost":            l.readWaitsTwoSecondsAtMost,
+			"writeGoesToAPrivateStaging":           l.writeGoesToAPrivateStaging,
+			"mergeWithWhatIsTypedMeanwhile":        l.mergeWithWhatIsTypedMeanwhile,
+			"truncatingOpenDoesNotSave":            l.truncatingOpenDoesNotSave,
+			"truncateWithoutHandle":                l.truncateWithoutHandle,
+			"secondWriteOfOneProgram":              l.secondWriteOfOneProgram,
+			"severalWriters":                       l.severalWriters,
+			"writeOfNothing":                       l.writeOfNothing,
+			"readSeesTheLastKeystroke":             l.readSeesTheLastKeystroke,
+			"readersOfOneNodeAgree":                l.readersOfOneNodeAgree,
+			"mergeThatChangesNothing":              l.mergeThatChangesNothing,
+			"writeThroughASupersededHandle":        l.writeThroughASupersededHandle,
+			"supersededHandleWithoutRoom":          l.supersededHandleWithoutRoom,
+			"roomThatEndsWhileAProgramWrites":      l.roomThatEndsWhileAProgramWrites,
+			"renameOnto":                           l.renameOnto,
+			"unlinkAndCreate":                      l.unlinkAndCreate,
+			"unlinkAndRenameOnto":                  l.unlinkAndRenameOnto,
+			"unlinkForGood":                        l.unlinkForGood,
+			"renameAway":                           l.renameAway,
+			"renameAwayAndCreate":                  l.renameAwayAndCreate,
+			"renameAwayAndBack":                    l.renameAwayAndBack,
+			"renameThroughTheAPIIsFollowedAtOnce":  l.renameThroughTheAPIIsFollowedAtOnce,
+			"directoryRenamed":                     l.directoryRenamed,
+			"bytesThatAreNoNotebook":               l.bytesThatAreNoNotebook,
+			"programThatWritesInSteps":             l.programThatWritesInSteps,
+			"twoProgramsThatWriteNonsense":         l.twoProgramsThatWriteNonsense,
+			"closeKeepsWhatWasRefused":             l.closeKeepsWhatWasRefused,
+			"saveThroughTheAPI":                    l.saveThroughTheAPI,
+			"changeFromOutside":                    l.changeFromOutside,
+			"stagingSurvivesACrash":                l.stagingSurvivesACrash,
+			"refusedBytesSurviveACrash":            l.refusedBytesSurviveACrash,
+			"stagingIsRemoved":                     l.stagingIsRemoved,
+			"truncatingOpenOfAStaging":             l.truncatingOpenOfAStaging,
+			"secondStagingOfANode":                 l.secondStagingOfANode,
+			"crashWithAWriterLeft":                 l.crashWithAWriterLeft,
+			"baseOfAChangeFromOutside":             l.baseOfAChangeFromOutside,
+			"mountOperationsDoNotWaitForTheKernel": l.mountOperationsDoNotWaitForTheKernel,
 		} {
 			t.Run(kind+"/"+name, test)
 		}
@@ -856,12 +861,14 @@ func (l liveTest) twoProgramsThatWriteNonsense(t *testing.T) {
 		r := l.room(t, tree.Options{})
 		r.program(1).write(doc, "one")
 		r.program(2).write(doc, "two")
-		r.program(0).write("a/tmp", "three")
-		r.program(0).rename("a/tmp", doc)
+		for _, text := range []string{"three", "four"} { // whose programs are not known
+			r.program(0).write("a/tmp", text)
+			r.program(0).rename("a/tmp", doc)
+		}
 		time.Sleep(tree.QuietWait + time.Second)
 		synctest.Wait()
-		if got := r.conflicts(); len(got) != 3 {
-			t.Errorf("conflict copies = %q, want three", got)
+		if got := r.conflicts(); len(got) != 4 {
+			t.Errorf("conflict copies = %q, want four", got)
 		}
 		r.wantFile(doc, saved)
 	})
@@ -978,6 +985,92 @@ type asked struct {
 func (n *asked) FileID(ctx context.Context) (fs.FileID, error) {
 	n.asked = true
 	return n.Node.FileID(ctx)
+}
+
+// A program that truncates begins anew, for others that write at the time too.
+func (l liveTest) truncatingOpenOfAStaging(t *testing.T) {
+	r := l.room(t, tree.Options{})
+	p, q := r.program(1), r.program(2)
+	h := p.open(doc, fs.OpenReadWrite)
+	other := q.create(doc, fs.OpenWrite|fs.OpenTruncate)
+	if got := p.text(h); got != "" {
+		t.Errorf("read %q, want nothing", got)
+	}
+	q.put(other, "[9]", 0)
+	q.close(other)
+	p.close(h)
+	r.wantFile(doc, "[9]")
+	r.wantCalls("Absorb", 1)
+}
+
+// A program may write to an old node again, which somebody keeps open, when all its bytes were merged.
+func (l liveTest) secondStagingOfANode(t *testing.T) {
+	r := l.room(t, tree.Options{})
+	p := r.program(1)
+	reader := p.open(doc, fs.OpenRead)
+	for i, text := range []string{"[\n7", "[\n8"} {
+		h, err := r.tr.Open(p.ctx, reader.Node(), fs.OpenReadWrite)
+		p.must(err)
+		p.put(h, text, 0)
+		p.close(h)
+		if got := r.wantCalls("Absorb", i+1)[i].Data; got != text+",\n2,\n3\n]\n" {
+			t.Errorf("absorbed %q", got)
+		}
+	}
+	p.close(reader)
+}
+
+// What one of two writers closes is not what the other wants.
+func (l liveTest) crashWithAWriterLeft(t *testing.T) {
+	dir := t.TempDir()
+	r := l.room(t, tree.Options{StateDir: dir})
+	p, q := r.program(1), r.program(2)
+	h, other := p.open(doc, fs.OpenReadWrite), q.open(doc, fs.OpenReadWrite)
+	p.put(h, "[\n7", 0)
+	p.must(h.Flush(p.ctx))
+	next := restart(t, r, crash(t, dir))
+	next.wantFile(doc, saved)
+	if got := next.conflicts(); len(got) != 1 {
+		t.Errorf("conflict copies = %q, want one", got)
+	}
+	p.must(h.Release(p.ctx))
+	q.close(other)
+}
+
+// The base of a change from outside is the version that the file had.
+func (l liveTest) baseOfAChangeFromOutside(t *testing.T) {
+	r := l.room(t, tree.Options{})
+	r.live.Type(r.id, typed)
+	r.tr.Settle(t.Context(), r.program(1).lookup(doc))
+	base := r.version()
+	ctx := fs.WithCause(t.Context(), fs.Cause{Origin: fs.OriginOutside})
+	if _, err := r.drive.Replace(ctx, "n.ipynb", strings.NewReader("[]"), fs.ReplaceOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	calls, err := r.live.Wait(t.Context(), "Absorb", 1)
+	if err != nil || calls[0].Base != base {
+		t.Errorf("absorbed %+v, %v, want base %q", calls, err, base)
+	}
+}
+
+// stuck is an observer that cannot act: the kernel is inside an operation of the mount.
+type stuck struct{}
+
+func (stuck) Observe(fs.Change) <-chan struct{} { return make(chan struct{}) }
+
+func (l liveTest) mountOperationsDoNotWaitForTheKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := l.room(t, tree.Options{})
+		defer r.tr.Observe(stuck{})()
+		p := r.program(1)
+		p.write("a/tmp", "[9]")
+		begin := time.Now()
+		p.rename("a/tmp", doc)
+		p.write(doc, "[8]")
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("a rename and a write took %v", took)
+		}
+	})
 }
 
 // crash copies the staging folder as it is just now: what the next start finds.
