@@ -48,7 +48,7 @@ var parts = []part{
 	{"quick", goTests(isUnit, "-timeout", "5m")},
 	{"integration", goTests(isIntegration, "-race", "-timeout", "25m")},
 	{"browser", goTests(is(browserTests), "-timeout", "10m")},
-	{"conformance", goTests(is(conformanceTests), "-timeout", "60m")},
+	{"conformance", goTests(isLong, "-timeout", "60m")},
 	{"fuzz", fuzzTargets},
 }
 
@@ -185,6 +185,9 @@ func isUnit(dir string) bool {
 func isIntegration(dir string) bool {
 	return !isUnit(dir) && dir != browserTests && dir != conformanceTests
 }
+
+// isLong are the suites that others wrote, and ours that run longer when the environment says JUPYTER_DRIVE_TEST_FULL.
+func isLong(dir string) bool { return dir == conformanceTests || dir == "./integration" }
 
 // fuzzTargets is a check for each native fuzz target of the module.
 func fuzzTargets(ctx context.Context) ([]step, error) {
