@@ -52,20 +52,16 @@ func (d *Doc) readQueues(dec decoder) ([]*structQueue, error) {
 	r := newStructReader(dec, func(name string) *branch { return d.root(name, branchUndefined) }, d.maxStructs)
 	var queues []*structQueue
 	at := map[uint64]*structQueue{}
-	for {
-		for r.structs == 0 && r.section() {
-			q := at[r.client]
-			if q == nil {
-				q = &structQueue{client: r.client}
-				at[r.client] = q
-				queues = append(queues, q)
-			}
-			q.structs = make([]*item, 0, min(r.structs, uint64(dec.rest().remaining())))
+	r.begin = func() {
+		q := at[r.client]
+		if q == nil {
+			q = &structQueue{client: r.client}
+			at[r.client] = q
+			queues = append(queues, q)
 		}
-		it := r.next()
-		if it == nil {
-			break
-		}
+		q.structs = make([]*item, 0, min(r.structs, uint64(dec.rest().remaining())/4+1))
+	}
+	for it := r.next(); it != nil; it = r.next() {
 		q := at[it.id.Client]
 		if n := len(q.structs); n > 0 && it.kind == kindGC && q.structs[n-1].kind == kindGC {
 			q.structs[n-1].length += it.length

@@ -10,7 +10,8 @@ type structReader struct {
 	structs uint64 // in this section, to come
 	client  uint64
 	clock   uint64
-	left    int // structs that may still come
+	left    int    // structs that may still come
+	begin   func() // called for each section, if set
 	slab    []item
 }
 
@@ -43,7 +44,13 @@ func (r *structReader) section() bool {
 		rest.fail("too many structs")
 	}
 	r.left -= int(min(r.structs, uint64(r.left)))
-	return rest.err == nil
+	if rest.err != nil {
+		return false
+	}
+	if r.begin != nil {
+		r.begin()
+	}
+	return true
 }
 
 // next reads the next struct, or nil at the end or on a fault. Empty structs, which no replica makes, are left out.
