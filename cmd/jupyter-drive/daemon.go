@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -81,6 +82,7 @@ func startDaemon(ctx context.Context, a *app, cfg *config, o runOptions) (*daemo
 		d.opts.root = cfg.Root
 	}
 	d.mountpoint = a.env.expand(firstOf(o.mountpoint, cfg.Mount))
+	d.collectGarbage()
 	for _, step := range []func(context.Context) error{
 		d.startLock, d.startTree, d.startMount, d.startKernels, d.startServer, d.startControl,
 	} {
@@ -89,6 +91,22 @@ func startDaemon(ctx context.Context, a *app, cfg *config, o runOptions) (*daemo
 		}
 	}
 	return d, nil
+}
+
+// collectGarbage collects all the time while JUPYTER_DRIVE_DEBUG_GC is 1. It is for tests: a collection stops all threads, which shows
+// any that waits in a system call on our own mount.
+func (d *daemon) collectGarbage() {
+	if d.env.vars["JUPYTER_DRIVE_DEBUG_GC"] != "1" {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for d.ctx.Err() == nil {
+			runtime.GC()
+		}
+	}()
+	d.ends("garbage loop", func(context.Context) error { <-done; return nil })
 }
 
 // ends registers how a part is ended.
