@@ -110,7 +110,7 @@ func (l *live) absorbNode(ctx context.Context, id fs.FileID, n fs.Node, base fs.
 		l.t.log.Warn("a changed file could not be read", "file_id", id.String(), "err", err)
 		return
 	}
-	defer h.Release(ctx)
+	defer h.Release(ctx) //nolint:errcheck // nothing was written
 	p, _ := l.t.Path(n)
 	l.deliver(ctx, written{
 		id: id, path: p, base: base, cause: cause,
@@ -269,7 +269,7 @@ func sameBytes(ctx context.Context, n fs.Node, r io.Reader) (fs.Version, bool) {
 	if err != nil {
 		return "", false
 	}
-	defer h.Release(ctx)
+	defer h.Release(ctx) //nolint:errcheck // nothing was written
 	want, wantErr := io.ReadAll(r)
 	got, gotErr := load(io.NewSectionReader(readerAt{ctx, h}, 0, 1<<62))
 	a, err := h.Attr(ctx)

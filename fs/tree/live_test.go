@@ -241,9 +241,10 @@ func (p *program) rename(from, to fs.Path) {
 	p.must(p.r.tr.Move(p.ctx, p.dir(), from.Base(), p.dir(), to.Base(), 0))
 }
 
-func (p *program) remove(path fs.Path) {
+// remove removes the document.
+func (p *program) remove() {
 	p.r.t.Helper()
-	p.must(p.r.tr.Unlink(p.ctx, p.dir(), path.Base(), false))
+	p.must(p.r.tr.Unlink(p.ctx, p.dir(), doc.Base(), false))
 }
 
 // wantRoom checks what the people in the document see.
@@ -667,7 +668,7 @@ func (l liveTest) unlinkAndCreate(t *testing.T) {
 		r.live.Type(r.id, typed)
 		p.read(doc)
 		last := r.version()
-		p.remove(doc)
+		p.remove()
 		time.Sleep(tree.RemoveWait - time.Second)
 		h := p.create(doc, fs.OpenWrite|fs.OpenExclusive)
 		p.put(h, "[\n0,\n1,\n2,\n4\n]\n", 0)
@@ -691,7 +692,7 @@ func (l liveTest) unlinkAndRenameOnto(t *testing.T) {
 		p := r.program(1)
 		p.read(doc)
 		p.write("a/tmp", "[\n1,\n2,\n4\n]\n")
-		p.remove(doc)
+		p.remove()
 		p.rename("a/tmp", doc)
 		r.wantCalls("Absorb", 1)
 		r.wantRoom("[\n1,\n2,\n4\n]\n")
@@ -708,7 +709,7 @@ func (l liveTest) unlinkForGood(t *testing.T) {
 		r := l.room(t, tree.Options{})
 		p := r.program(1)
 		r.live.Type(r.id, typed)
-		p.remove(doc)
+		p.remove()
 		time.Sleep(tree.RemoveWait - time.Second)
 		r.wantCalls("Removed", 0)
 		time.Sleep(2 * time.Second)
@@ -1188,7 +1189,7 @@ func (l liveTest) stagingIsRemoved(t *testing.T) {
 	p.rename("a/tmp", doc)
 	h := p.open(doc, fs.OpenReadWrite)
 	p.put(h, "x", 0)
-	p.remove(doc)
+	p.remove()
 	p.close(h)
 	wantEmpty(t, dir)
 	if got := r.conflicts(); len(got) != 0 {
