@@ -37,7 +37,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"no such command", []string{"fly"}, exitUsage, "unknown command"},
 		{"no such subcommand", []string{"drive", "fly"}, exitUsage, `unknown command "fly"`},
-		{"no such flag", []string{"up", "--fly"}, exitUsage, "unknown flag"},
+		{"no such flag", []string{"up", "--fly"}, exitUsage, "see: jupyter-drive up --help"},
 		{"status without a daemon", []string{"status"}, exitNotRunning, "jupyter-drive up"},
 		{"down without a daemon", []string{"down"}, exitNotRunning, "no daemon is running"},
 		{"remove of an unknown drive", []string{"drive", "remove", "x"}, exitNotFound, "drive list"},

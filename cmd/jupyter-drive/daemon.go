@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -55,6 +56,8 @@ type daemon struct {
 	openPage   string // a file that leads the browser there
 	labVersion string
 	mountpoint string
+
+	reloading sync.Mutex // held by the one reload under way
 
 	mu    sync.Mutex // guards what can change while it runs
 	cfg   *config
@@ -191,7 +194,11 @@ func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error
 	if err != nil {
 		return fail(exitConfig, "drive %s: %v", name, err)
 	}
-	if err := d.checkPlace(name, dir); err != nil {
+	mountpoint := d.mountpoint
+	if d.opts.noMount {
+		mountpoint = ""
+	}
+	if err := checkPlace(d.env, mountpoint, name, dir); err != nil {
 		return err
 	}
 	id, err := driveID(dir, c.ID)
@@ -211,13 +218,10 @@ func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error
 	return nil
 }
 
-// checkPlace refuses a drive inside our own mount or state: the daemon would serve itself.
-func (d *daemon) checkPlace(name, dir string) error {
-	for what, place := range map[string]string{"mount": d.mountpoint, "state": d.env.stateDir(), "runtime folder": d.env.runtimeDir()} {
-		if d.opts.noMount && what == "mount" {
-			continue
-		}
-		if within(resolved(dir), resolved(place)) {
+// checkPlace refuses a drive inside our own mount ("" is none) or state: the daemon would serve itself.
+func checkPlace(env environment, mountpoint, name, dir string) error {
+	for what, place := range map[string]string{"mount": mountpoint, "state": env.stateDir(), "runtime folder": env.runtimeDir()} {
+		if place != "" && within(resolved(dir), resolved(place)) {
 			return fail(exitConfig, "drive %s: %s lies inside the daemon's own %s (%s); choose another folder", name, dir, what, place)
 		}
 	}
@@ -290,39 +294,61 @@ func (d *daemon) umountNow(ctx context.Context) error {
 	return err
 }
 
-// reload reads the configuration again: users and drives that were added or removed.
+// reload reads the configuration again: users and drives that were added or removed. Users come first, so that nobody who was
+// removed stays in because of a drive; a drive that fails does not hold up the others, and is tried again at the next reload.
 func (d *daemon) reload(ctx context.Context) error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
 	cfg, err := d.app.config()
 	if err != nil {
 		return err
 	}
+	var errs []error
+	if d.users != nil {
+		errs = append(errs, d.users.Replace(d.userList(cfg)...))
+	}
 	d.mu.Lock()
-	old := d.cfg
+	old := d.cfg.Drives
 	d.mu.Unlock()
 	if len(d.opts.dirs) > 0 {
-		cfg.Drives = old.Drives // the command line chose the drives
-	}
-	for name := range old.Drives {
-		if _, still := cfg.Drives[name]; !still {
-			if err := d.tree.Remove(ctx, name); err != nil {
-				return fail(exitCodeOf(err), "drive %s: %v", name, err)
-			}
-		}
-	}
-	for name, c := range cfg.Drives {
-		if _, known := old.Drives[name]; !known {
-			if err := d.addDrive(d.ctx, name, c); err != nil {
-				return err
-			}
-		}
+		cfg.Drives = old // the command line chose the drives
+	} else {
+		drives, err := d.follow(ctx, old, cfg.Drives)
+		cfg.Drives = drives
+		errs = append(errs, err)
 	}
 	d.mu.Lock()
 	d.cfg = cfg
 	d.mu.Unlock()
-	if d.users == nil {
-		return nil
+	return errors.Join(errs...)
+}
+
+// follow removes and adds drives until the tree has those wanted, and returns those that it has.
+func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig) (map[string]driveConfig, error) {
+	have := maps.Clone(old)
+	var errs []error
+	for name := range old {
+		if _, still := wanted[name]; still {
+			continue
+		}
+		if err := d.tree.Remove(ctx, name); err != nil {
+			errs = append(errs, fail(exitCodeOf(err), "drive %s: %v", name, err))
+			continue
+		}
+		delete(have, name)
 	}
-	return d.users.Replace(d.userList(cfg)...)
+	for name, c := range wanted {
+		if _, known := old[name]; known {
+			have[name] = c
+			continue
+		}
+		if err := d.addDrive(d.ctx, name, c); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		have[name] = c
+	}
+	return have, errors.Join(errs...)
 }
 
 func (d *daemon) startControl(context.Context) error {

@@ -107,6 +107,9 @@ func (a *app) driveAdd(ctx context.Context, name string, d driveConfig, create b
 	if err != nil {
 		return fail(exitUsage, "%v", err)
 	}
+	if err := checkPlace(a.env, a.env.expand(c.Mount), name, dir); err != nil {
+		return err
+	}
 	if create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fail(exitPermission, "the folder cannot be made: %v", err)
@@ -125,7 +128,11 @@ func (a *app) driveAdd(ctx context.Context, name string, d driveConfig, create b
 		return err
 	}
 	if err := a.env.ask(ctx, "POST", "/reload", nil); err != nil && !errors.Is(err, errNotRunning) {
-		return err
+		undo := c.editConfig(func(text string) (string, error) {
+			text, _ = removeDrive(text, name)
+			return text, nil
+		})
+		return errors.Join(err, undo) // what the daemon refuses must not keep the next one from starting
 	}
 	fmt.Fprintf(a.stderr, "Added    drive %q at %s\n", name, filepath.Join(a.env.expand(c.Mount), name))
 	return nil
@@ -147,11 +154,7 @@ func (a *app) driveRemove(ctx context.Context, name string) error {
 		return err
 	}
 	err = c.editConfig(func(text string) (string, error) {
-		any := func([]string) bool { return true }
-		out, found := removeTable(text, "[drives."+quoteKey(name)+"]", any)
-		if !found {
-			out, found = removeTable(text, "[drives."+quote(name)+"]", any)
-		}
+		out, found := removeDrive(text, name)
 		if !found {
 			return "", fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", name)
 		}
@@ -165,6 +168,16 @@ func (a *app) driveRemove(ctx context.Context, name string) error {
 	}
 	fmt.Fprintf(a.stderr, "Removed  drive %q; its files stay at %s\n", name, c.Drives[name].URL)
 	return nil
+}
+
+// removeDrive takes a drive's table out of a configuration's text, however its name is written.
+func removeDrive(text, name string) (out string, found bool) {
+	whole := func([]string) bool { return true }
+	out, found = removeTable(text, "[drives."+quoteKey(name)+"]", whole)
+	if !found {
+		out, found = removeTable(text, "[drives."+quote(name)+"]", whole)
+	}
+	return out, found
 }
 
 func (a *app) driveCheckCommand() *cobra.Command {

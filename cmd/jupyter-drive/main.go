@@ -75,13 +75,14 @@ func run(ctx context.Context, args []string, env environment, stdin io.Reader, s
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	called, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) {
-		exit = &exitError{exitUsage, err} // cobra's own errors are about usage; ours have a code
+		// cobra's own errors are about usage; ours have a code.
+		exit = &exitError{exitUsage, fmt.Errorf("%w; see: %s --help", err, called.CommandPath())}
 	}
 	if exit.err.Error() != "" {
 		fmt.Fprintln(stderr, "jupyter-drive: "+exit.err.Error())

@@ -64,11 +64,18 @@ func (a *app) umountCommand() *cobra.Command {
 			if len(args) == 1 {
 				dir = a.env.expand(args[0])
 			}
-			err = a.env.ask(cmd.Context(), "POST", "/umount", nil)
-			if !stale && !errors.Is(err, errNotRunning) {
+			if stale {
+				return a.detachStale(cmd.Context(), dir, true)
+			}
+			var s status
+			err = a.env.ask(cmd.Context(), "GET", "/status", &s)
+			switch {
+			case err == nil && s.Mount != "" && (len(args) == 0 || resolved(dir) == resolved(s.Mount)):
+				return a.env.ask(cmd.Context(), "POST", "/umount", nil)
+			case err != nil && !errors.Is(err, errNotRunning):
 				return err
 			}
-			return a.detachStale(cmd.Context(), dir, stale)
+			return a.detachStale(cmd.Context(), dir, false)
 		},
 	}
 	cmd.Flags().BoolVar(&stale, "stale", false, "only detach a dead mount of ours; nothing to do is no error")
@@ -81,7 +88,7 @@ func (a *app) detachStale(ctx context.Context, dir string, quiet bool) error {
 	switch {
 	case err != nil:
 		return fail(exitMount, "%v", err)
-	case state == fusemount.Free && quiet:
+	case quiet && (state == fusemount.Free || state == fusemount.Live):
 		return nil
 	case state == fusemount.Free:
 		return fail(exitNotFound, "nothing of ours is mounted at %s", dir)

@@ -121,7 +121,8 @@ func (a *app) alreadyRunning(ctx context.Context, o runOptions, err error) error
 	if !o.noBrowser {
 		a.openBrowser(filepath.Join(a.env.jupyterRuntimeDir(), fmt.Sprintf("jpserver-%d-open.html", s.PID)))
 	}
-	return fail(exitRunning, "already running (pid %d) at %s", s.PID, s.URL)
+	return fail(exitRunning, "already running (pid %d) at %s; add a folder with: jupyter-drive drive add NAME FOLDER, or end it with: jupyter-drive down",
+		s.PID, s.URL)
 }
 
 // chooseDrives puts the folders named on the command line in the place of the configured drives; without any drive it makes the
