@@ -24,6 +24,38 @@ import (
 
 func init() {
 	children["serve"] = serveChild
+	children["serve stuck"] = serveStuck
+}
+
+// serveStuck is a daemon whose echo thread is in a system call that is never answered.
+func serveStuck() int {
+	ctx := context.Background()
+	d := mem.New(mem.Options{Intercept: func(ctx context.Context, op, _ string) error {
+		if op == "attr" && fs.CauseOf(ctx).Origin == "" {
+			fmt.Println("ready")
+			select {}
+		}
+		return nil
+	}})
+	t, err := tree.New(tree.Options{Root: "home"})
+	if err != nil {
+		return 1
+	}
+	owner := fs.Principal{ID: "local:daemon", Owner: true}
+	v := access.New(t, access.Everyone{}, owner, fs.OriginMount)
+	if err := t.Add("home", d); err != nil {
+		return 1
+	}
+	_, err = Mount(ctx, Options{Mountpoint: childDir(), View: func(Caller) (*access.View, error) { return v, nil }, Observe: t.Observe})
+	if err != nil {
+		return 1
+	}
+	api := access.New(t, access.Everyone{}, owner, fs.OriginAPI)
+	if _, err := api.Replace(ctx, "f", strings.NewReader("text"), fs.ReplaceOptions{}); err != nil {
+		return 1
+	}
+	<-untilEOF()
+	return 0
 }
 
 // serveChild is a daemon: it mounts an empty mem drive at childDir until standard input ends.
@@ -56,10 +88,10 @@ func serveUntilEOF(dir string) error {
 	return errors.Join(m.Close(ctx), t.Close(ctx))
 }
 
-// daemon starts serveChild and returns when it has mounted.
-func daemon(t *testing.T, dir string, uid uint32) *child {
+// daemon starts a child and returns when it says that it is ready.
+func daemon(t *testing.T, as, dir string, uid uint32) *child {
 	t.Helper()
-	c, out := prepareChild(t, "serve", dir, uid)
+	c, out := prepareChild(t, as, dir, uid)
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +109,7 @@ func TestDeadMountIsReplaced(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c := daemon(t, dir, uint32(os.Geteuid()))
+	c := daemon(t, "serve", dir, uint32(os.Geteuid()))
 	wantState(t, dir, Live)
 	if err := Detach(t.Context(), dir); fs.KindOf(err) != fs.Busy {
 		t.Errorf("Detach of a mount that is alive = %v, want Busy", err)
@@ -101,6 +133,30 @@ func TestDeadMountIsReplaced(t *testing.T) {
 	writeFile(t, f.path("a"), "alive")
 	if _, err := held.Write([]byte("x")); err == nil {
 		t.Error("a file opened in the dead mount could be written")
+	}
+}
+
+// TestKilledWhileEchoing kills a daemon whose own thread waits for an answer in the mount: the kernel must let go of it all the same.
+func TestKilledWhileEchoing(t *testing.T) {
+	needFUSE(t)
+	dir := filepath.Join(openTempDir(t), "mnt")
+	c := daemon(t, "serve stuck", dir, uint32(os.Geteuid()))
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.cmd.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		if at, err := mountAt(dir); err == nil && at != nil {
+			t.Logf("aborted: %v", abort(at.device))
+		}
+		t.Error("the killed daemon did not end")
+	}
+	wantState(t, dir, Dead)
+	if err := Detach(t.Context(), dir); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -249,7 +305,7 @@ func TestOrdinaryDaemon(t *testing.T) {
 	if reason := userCannotMount(); reason != "" {
 		t.Skip(reason)
 	}
-	c := daemon(t, dir, nobody)
+	c := daemon(t, "serve", dir, nobody)
 	wantState(t, dir, Live)
 	shell := exec.CommandContext(t.Context(), "/bin/sh", "-c", `echo hi > "$1/a" && cat "$1/a"`, "sh", dir)
 	shell.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -45,7 +45,7 @@ func needRoot(t *testing.T) {
 // memoryDir returns a directory in memory, where syncing is quick, if there is one.
 func memoryDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "fusemount-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "fusemount-test-") //nolint:usetesting // t.TempDir is on disk
 	if err != nil {
 		return t.TempDir()
 	}

@@ -2,10 +2,14 @@ package fusemount
 
 import (
 	"context"
+	"os"
 	"path"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -27,7 +31,6 @@ type job struct {
 	path, oldPath fs.Path
 	typ           fs.Type
 	parent, to    *gofuse.Inode // the directories of oldPath and path if renamed, else parent is that of path
-	inode         *gofuse.Inode // that the kernel knows node as; nil if it does not
 	node, old     fs.Node
 }
 
@@ -94,9 +97,30 @@ func (e *echo) start() {
 	go e.run(ctx)
 }
 
+// run serves the queue on a thread of its own. That must not be the process's first one, whose descriptors /proc/self/fd shows.
 func (e *echo) run(ctx context.Context) {
-	defer close(e.done)
 	runtime.LockOSThread() // and never unlocked: the marked thread ends with the goroutine
+	if unix.Gettid() == unix.Getpid() {
+		started := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			close(started)
+			e.serve(ctx)
+		}()
+		<-started
+		runtime.UnlockOSThread()
+		return
+	}
+	e.serve(ctx)
+}
+
+// serve serves the queue. The calling goroutine is locked to its thread.
+func (e *echo) serve(ctx context.Context) {
+	defer close(e.done)
+	if err := ownDescriptors(); err != nil {
+		e.m.log.Warn("inotify watchers are not told of changes made elsewhere", "err", err)
+		return
+	}
 	e.tid.Store(uint32(unix.Gettid()))
 	defer e.tid.Store(0)
 	for {
@@ -114,6 +138,33 @@ func (e *echo) run(ctx context.Context) {
 			e.now.Store(nil)
 		}
 	}
+}
+
+// ownDescriptors gives the calling thread descriptors of its own, none but those of the runtime. It waits for requests that this
+// process answers: were it killed meanwhile, a thread that held /dev/fuse open would wait for ever, and the mount with it. Nor may
+// it hold pipes and sockets open that others close.
+func ownDescriptors() error {
+	// The runtime wakes its poller from every thread: its descriptors must exist before they are copied, as they do with a timer.
+	time.AfterFunc(time.Hour, func() {}).Stop()
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return os.NewSyscallError("unshare", err)
+	}
+	const fds = "/proc/thread-self/fd/"
+	list, err := os.ReadDir(fds)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= syscall.Stderr {
+			continue
+		}
+		to, err := os.Readlink(fds + e.Name())
+		if err == nil && to != "anon_inode:[eventpoll]" && to != "anon_inode:[eventfd]" {
+			closeFd(fd)
+		}
+	}
+	return nil
 }
 
 func (e *echo) take() *job {
@@ -351,7 +402,7 @@ func (n *node) echoRemove(name string) unix.Errno {
 
 func (n *node) echoRename(name string, to *node, newName string) unix.Errno {
 	j := n.m.echo.now.Load()
-	if j == nil || j.event != renamed || newName != j.path.Base() || !n.holds(name, j.node) || to.holds(newName, j.node) {
+	if j == nil || j.event != renamed || newName != j.path.Base() || to.EmbeddedInode() != j.to || !n.holds(name, j.node) {
 		return unix.ENOENT
 	}
 	return 0

@@ -159,7 +159,9 @@ func (s *handles) releaseAll(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	for _, f := range left {
-		f.Flush(ctx)
-		f.Release(ctx)
+		if errno := f.Flush(ctx); errno != 0 {
+			f.n.m.log.Warn("a file that was open could not be committed", "errno", errno.Error())
+		}
+		_ = f.Release(ctx) // it logs what goes wrong
 	}
 }

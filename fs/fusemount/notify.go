@@ -236,7 +236,7 @@ func (q *notifier) deliver(n *notice) {
 		in.NotifyContent(-1, 0)
 	}
 	if parent != nil {
-		q.m.echo.add(&job{event: n.watch, path: n.path, typ: n.typ, parent: parent, inode: in, node: n.node, old: n.lastOld()})
+		q.m.echo.add(&job{event: n.watch, path: n.path, typ: n.typ, parent: parent, node: n.node, old: n.lastOld()})
 	}
 }
 
@@ -287,14 +287,13 @@ func (q *notifier) renamed(n *notice) {
 	}
 	from.NotifyEntry(oldName)
 	from.NotifyContent(-1, 0)
-	in := q.inode(n.node)
-	if in == nil || to == nil {
+	if n.node == nil || to == nil {
 		return
 	}
-	if from.GetChild(oldName) == in && to.GetChild(newName) != in {
+	if in := q.inode(n.node); in != nil && from.GetChild(oldName) == in && to.GetChild(newName) != in {
 		from.MvChild(oldName, to, newName, true)
 	}
-	q.m.echo.add(&job{event: renamed, path: n.path, oldPath: n.oldPath, typ: n.typ, parent: from, to: to, inode: in, node: n.node})
+	q.m.echo.add(&job{event: renamed, path: n.path, oldPath: n.oldPath, typ: n.typ, parent: from, to: to, node: n.node})
 }
 
 // inode returns what the kernel knows f as, or nil.
