@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"slices"
 	"unicode/utf8"
 )
 
@@ -215,7 +216,7 @@ func (c *stringColumnReader) read() []byte {
 	}
 	s = append(head, s...)
 	if inPair {
-		s = append(s[:len(s):len(s)], replacement...)
+		s = append(slices.Clip(s), replacement...)
 	}
 	return s
 }

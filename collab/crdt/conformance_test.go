@@ -122,6 +122,7 @@ var suites = []struct {
 // TestYjs runs random programs on our documents and on those of yjs, and compares every update that either sends and all
 // that they hold in the end. JUPYTER_DRIVE_TEST_SEEDS=FROM-TO runs these seeds of every suite.
 func TestYjs(t *testing.T) {
+	t.Parallel()
 	from, to := seeds(t)
 	for _, s := range suites {
 		t.Run(s.name, func(t *testing.T) {
@@ -129,7 +130,7 @@ func TestYjs(t *testing.T) {
 			o := startOracle(t)
 			last := to
 			if last == 0 {
-				last = from + uint64(s.full)/share(s.full)
+				last = from + uint64(s.full)/share()
 			}
 			for seed := from; seed < last; seed++ {
 				m := play(t, seed, s.o, s.delivery)
@@ -185,11 +186,12 @@ func report(d string, got, want result) string {
 	return ""
 }
 
-func share(full int) uint64 {
+// share is which part of the full counts is run: all of it, or one of that many parts.
+func share() uint64 {
 	if os.Getenv("JUPYTER_DRIVE_TEST_FULL") != "" {
 		return 1
 	}
-	return 25
+	return 100
 }
 
 // seeds are the seeds to run: from the environment, or new ones of which the first is printed.

@@ -62,7 +62,7 @@ type Doc struct {
 	onSubdocs   listeners[SubdocsEvent]
 	subdocs     []*Subdoc
 	seen        itemList // scratch of place
-	guard       guard
+	guard       guard    //nolint:unused // used in race builds
 }
 
 // New returns an empty document with a random client ID.

@@ -138,7 +138,8 @@ func (e *Event) listDelta() []DeltaOp {
 		case e.tx.adds(it):
 			op := last(func(op DeltaOp) bool { return op.Insert != nil })
 			list, _ := op.Insert.(List)
-			op.Insert = append(list, it.values()...)
+			list = append(list, it.values()...)
+			op.Insert = list
 		default:
 			last(func(op DeltaOp) bool { return op.Retain > 0 }).Retain += int(it.length)
 		}

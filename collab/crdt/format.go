@@ -195,7 +195,7 @@ func (tx *Tx) deleteText(c *cursor, n int) {
 
 // cleanGap deletes the marks between two pieces of content that another mark overrides or that change nothing. first is
 // where the gap begins, at with its attributes a place that the caller stands at.
-func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes) int {
+func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes) {
 	end := first
 	last := map[string]*format{}
 	for end != nil && !end.visible() {
@@ -205,7 +205,7 @@ func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes
 		}
 		end = end.right
 	}
-	deleted, reached := 0, false
+	reached := false
 	for it := first; it != end; it = it.right {
 		reached = reached || it == at
 		if it.deleted() || it.kind != kindFormat {
@@ -215,7 +215,6 @@ func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes
 		was := firstAttrs.orNull(f.key)
 		if last[f.key] != f || identical(was, f.value) {
 			tx.delete(it)
-			deleted++
 			if !reached && identical(attrs.orNull(f.key), f.value) && !identical(was, f.value) {
 				attrs.update(&format{f.key, was})
 			}
@@ -224,7 +223,6 @@ func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes
 			attrs.update(f)
 		}
 	}
-	return deleted
 }
 
 // cleanGapAround deletes the marks around a deleted item that a later mark of the same gap overrides.

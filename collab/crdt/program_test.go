@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/jupyter-drive/jupyter-drive/collab/crdt"
@@ -164,7 +165,7 @@ func (m *machine) target(d *crdt.Doc) ([]any, crdt.Value) {
 			break
 		}
 		c := children[m.rng.IntN(len(children))]
-		path, v = append(path[:len(path):len(path)], c.step), c.v
+		path, v = append(slices.Clip(path), c.step), c.v
 	}
 	return path, v
 }

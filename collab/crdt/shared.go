@@ -1,5 +1,7 @@
 package crdt
 
+import "slices"
+
 // shared is what all shared types have in common.
 type shared struct{ b *branch }
 
@@ -155,10 +157,8 @@ func checkValues(vs []Value) error {
 		}
 		switch v.(type) {
 		case SharedType, *Subdoc:
-			for _, w := range vs[:i] {
-				if v == w {
-					return ErrDetached
-				}
+			if slices.ContainsFunc(vs[:i], func(w Value) bool { return identical(v, w) }) {
+				return ErrDetached
 			}
 		}
 	}

@@ -68,7 +68,7 @@ func truthy(v Value) bool {
 	case Bool:
 		return bool(v)
 	case Number:
-		return v == v && v != 0
+		return v < 0 || v > 0 // not NaN
 	case BigInt:
 		return v != 0
 	case String:

@@ -1,8 +1,6 @@
 package crdt
 
-import (
-	"strings"
-)
+import "strings"
 
 // Text is a shared text, with formatting attributes on ranges and with embedded values. All indexes and lengths count
 // UTF-16 code units; an embedded value counts one. [UTF16Offset] and [ByteOffset] convert. An edit that cuts a surrogate

@@ -135,7 +135,6 @@ func measure(t testing.TB, edits []edit) (c columns, heap int) {
 	if !bytes.Equal(other.EncodeStateAsUpdate(nil), full) {
 		t.Error("the document fed with single updates differs")
 	}
-	recorded, other, updates, d = nil, nil, nil, nil
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

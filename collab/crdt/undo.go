@@ -398,12 +398,12 @@ func (r *reverter) replaceable(it *item) bool {
 // copy is a new item with the same content, not yet placed. A shared type comes back empty.
 func (it *item) copy() item {
 	c := item{kind: it.kind, length: it.length, key: it.key, flags: it.flags & flagKey, content: it.content}
-	c.text = it.text[:len(it.text):len(it.text)]
+	c.text = slices.Clip(it.text)
 	switch content := it.content.(type) {
 	case *branch:
 		c.content = content.blank()
 	case []Value:
-		c.content = content[:len(content):len(content)]
+		c.content = slices.Clip(content)
 	case *Subdoc:
 		c.content = subdocFrom(content.guid, content.options())
 	}

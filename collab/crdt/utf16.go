@@ -1,6 +1,7 @@
 package crdt
 
 import (
+	"slices"
 	"unicode/utf8"
 )
 
@@ -78,7 +79,7 @@ func splitText(text []byte, units, n int) (left, right []byte) {
 	if !inPair {
 		return text[:at:at], text[at:]
 	}
-	left = append(text[:at:at], replacement...)
+	left = slices.Concat(text[:at], []byte(replacement))
 	right = append([]byte(replacement), text[at+4:]...)
 	return left, right
 }

@@ -59,7 +59,9 @@ func startOracle(t testing.TB) *oracle {
 	}
 	t.Cleanup(func() {
 		in.Close()
-		cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("oracle: %v", err)
+		}
 	})
 	enc := json.NewEncoder(in)
 	enc.SetEscapeHTML(false)
