@@ -24,6 +24,8 @@ type node struct {
 	detached atomic.Bool // superseded, and the kernel has let go of the name
 	noticed  atomic.Bool // on its way to being detached
 
+	detachedAt atomic.Pointer[time.Time] // when that was; nil = it is not
+
 	handedOut time.Time // guarded by table.mu: when a reply last named it
 
 	mu          sync.Mutex // guards all below

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 
@@ -269,6 +270,8 @@ func (q *notifier) detachOld(n *notice, old fs.Node) {
 			parent.NotifyEntry(name)
 		}
 	}
+	now := time.Now()
+	on.detachedAt.Store(&now)
 	on.detached.Store(true)
 }
 

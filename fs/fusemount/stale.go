@@ -115,12 +115,20 @@ func (n *node) stale(c *call) bool {
 	return c.refuse()
 }
 
+// lookupToOpen is how long after the kernel has let go of a node a request may come whose path led to it before.
+const lookupToOpen = 200 * time.Millisecond
+
 // settle waits until what is unsaved of a live document is saved. It reports whether the request is to be answered ESTALE, because
 // that has made a new node: the kernel may have let go of this one meanwhile, but the caller has asked for the name.
 func (n *node) settle(c *call) bool {
 	before := n.fs.Superseded()
 	c.nodes.Settle(c.ctx, n.fs)
-	return !before && n.fs.Superseded() && c.refuse()
+	if before {
+		// The lookup has started the save, which may have ended before this request came.
+		at := n.detachedAt.Load()
+		return at != nil && time.Since(*at) < lookupToOpen && c.nodes.Live(n.fs) && c.refuse()
+	}
+	return n.fs.Superseded() && c.refuse()
 }
 
 // refuse reports whether the request may be answered ESTALE.
