@@ -71,6 +71,8 @@ func plainString(v Value) string {
 		return v.String()
 	case *XML:
 		return v.String()
+	case *Map, *Object, *Subdoc:
+		return "[object Object]"
 	default:
 		return string(AppendJSON(nil, v))
 	}
