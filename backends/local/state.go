@@ -71,7 +71,8 @@ func (s *state) close() error {
 	if s.lock == nil {
 		return nil
 	}
-	return s.lock.Close()
+	// Not by Close alone: a process that is just being started may hold a copy for a moment.
+	return errors.Join(unix.Flock(int(s.lock.Fd()), unix.LOCK_UN), s.lock.Close())
 }
 
 // writeFile puts whole contents in place of a file, durably.
