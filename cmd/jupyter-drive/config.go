@@ -76,20 +76,29 @@ func loadConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, fail(exitConfig, "the configuration cannot be read: %v", err)
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return nil, fail(exitConfig, "%s can be changed by anybody, who could so run programs as you; run: chmod o-w %[1]s", path)
+	}
+	return c, c.parse(data)
+}
+
+// parse reads the file's text into the defaults and checks it.
+func (c *config) parse(data []byte) error {
+	path := c.path
 	meta, err := toml.Decode(string(data), c)
 	if err != nil {
 		if parse, ok := errors.AsType[toml.ParseError](err); ok {
-			return nil, fail(exitConfig, "%s:%d: %s", path, parse.Position.Line, parse.Message)
+			return fail(exitConfig, "%s:%d: %s", path, parse.Position.Line, parse.Message)
 		}
-		return nil, fail(exitConfig, "%s: %v", path, err)
+		return fail(exitConfig, "%s: %v", path, err)
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fail(exitConfig, "%s", unknownKey(path, data, unknown[0]))
+		return fail(exitConfig, "%s", unknownKey(path, data, unknown[0]))
 	}
 	if problems := c.check(); len(problems) > 0 {
-		return nil, fail(exitConfig, "%s: %s", path, strings.Join(problems, "\n"+path+": "))
+		return fail(exitConfig, "%s: %s", path, strings.Join(problems, "\n"+path+": "))
 	}
-	return c, nil
+	return nil
 }
 
 // unknownKey says where an unknown key is and what may have been meant.
@@ -271,6 +280,13 @@ func (d driveConfig) dir(e environment) (string, error) {
 		return e.expand(strings.TrimPrefix(rest, "//")), nil
 	}
 	return "", fmt.Errorf("url %q: this version has local folders only (file:PATH)", d.URL)
+}
+
+// same reports whether what d opens serves for other too.
+func (d driveConfig) same(other driveConfig, e environment) bool {
+	dir, err := d.dir(e)
+	otherDir, otherErr := other.dir(e)
+	return err == nil && otherErr == nil && dir == otherDir && d.readOnly() == other.readOnly() && d.ID == other.ID
 }
 
 func (d driveConfig) readOnly() bool { return d.Mode == "read-only" }

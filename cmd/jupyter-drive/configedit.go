@@ -2,19 +2,28 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/BurntSushi/toml"
 )
 
 // The configuration file belongs to its user: commands change single tables in it as text and leave comments and order alone.
 
-// editConfig changes the file's text, checks the result before it counts, and replaces the file in one step.
+// editConfig changes the file's text, checks the result before it counts, and replaces the file in one step. Edits by several
+// commands at once wait for each other. A link in the file's place stays, and so do the file's rights.
 func (c *config) editConfig(edit func(text string) (string, error)) error {
-	data, err := os.ReadFile(c.path)
+	unlock, err := c.lock()
+	if err != nil {
+		return fail(exitConfig, "the configuration's folder cannot be used: %v", err)
+	}
+	defer unlock()
+	path := resolved(c.path)
+	data, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
 		return fail(exitConfig, "the configuration cannot be read: %v", err)
 	}
@@ -26,30 +35,50 @@ func (c *config) editConfig(edit func(text string) (string, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := c.configDir(); err != nil {
-		return fail(exitConfig, "the configuration's folder cannot be made: %v", err)
+	if err := (&config{Version: 1, Mount: defaultMount, Listen: defaultListen, path: c.path}).parse([]byte(text)); err != nil {
+		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(c.path), ".config-*.toml")
-	if err != nil {
+	if err := replaceFile(path, text); err != nil {
 		return fail(exitConfig, "the configuration cannot be written: %v", err)
+	}
+	return nil
+}
+
+// lock waits until no other command edits the file. The lock is on the folder, because the file is replaced.
+func (c *config) lock() (unlock func(), err error) {
+	if err := c.configDir(); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(c.path))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return func() { _ = dir.Close() }, nil // nothing was written to it
+}
+
+// replaceFile gives a file new contents in one step. A new file is its user's alone.
+func replaceFile(path, text string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".config-*.toml")
+	if err != nil {
+		return err
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing to remove
 	_, err = tmp.WriteString(text)
+	if old, missing := os.Stat(path); missing == nil && err == nil {
+		err = tmp.Chmod(old.Mode().Perm())
+	}
 	for _, step := range []func() error{tmp.Sync, tmp.Close} {
 		if e := step(); err == nil {
 			err = e
 		}
 	}
 	if err != nil {
-		return fail(exitConfig, "the configuration cannot be written: %v", err)
-	}
-	if _, err := loadConfig(tmp.Name()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp.Name(), c.path); err != nil {
-		return fail(exitConfig, "the configuration cannot be written: %v", err)
-	}
-	return nil
+	return os.Rename(tmp.Name(), path)
 }
 
 // appendTable adds a table at the end. Values are written as TOML strings.

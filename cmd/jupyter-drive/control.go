@@ -20,6 +20,32 @@ import (
 
 func (e environment) controlSocket() string { return filepath.Join(e.runtimeDir(), "control.sock") }
 
+// makeRuntimeDir makes the runtime folder if need be, and refuses one that others could have prepared.
+func (e environment) makeRuntimeDir() error {
+	if err := os.MkdirAll(filepath.Dir(e.runtimeDir()), 0o700); err != nil {
+		return fail(exitOther, "the runtime folder cannot be made: %v", err)
+	}
+	if err := os.Mkdir(e.runtimeDir(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fail(exitOther, "the runtime folder cannot be made: %v", err)
+	}
+	return e.checkRuntimeDir()
+}
+
+// checkRuntimeDir returns nil if the runtime folder is ours alone: it may lie in /tmp, where anybody can make a folder or a link of
+// its name, and it holds the control socket and the keys of kernels.
+func (e environment) checkRuntimeDir() error {
+	dir := e.runtimeDir()
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fail(exitOther, "the runtime folder cannot be used: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(owner.Uid) != e.uid || info.Mode().Perm()&0o077 != 0 {
+		return fail(exitPermission, "%s must be a folder of yours that nobody else can enter (mode 0700); remove it, or set XDG_RUNTIME_DIR", dir)
+	}
+	return nil
+}
+
 // control serves the socket.
 type control struct {
 	d   *daemon
@@ -28,15 +54,13 @@ type control struct {
 
 func startControl(d *daemon) (*control, error) {
 	path := d.env.controlSocket()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fail(exitOther, "the runtime folder cannot be made: %v", err)
+	if d.env.ask(d.ctx, "GET", "/status", nil) == nil {
+		return nil, fail(exitRunning, "another daemon, with a state folder of its own, runs in %s; give each its own XDG_RUNTIME_DIR", filepath.Dir(path))
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fail(exitOther, "an old socket is in the way: %v", err)
 	}
-	old := syscall.Umask(0o177)
-	ln, err := net.Listen("unix", path)
-	syscall.Umask(old)
+	ln, err := net.Listen("unix", path) // nobody else can enter its folder
 	if err != nil {
 		return nil, fail(exitOther, "the control socket cannot be made: %v", err)
 	}
@@ -97,6 +121,11 @@ var errNotRunning = &exitError{exitNotRunning, errors.New("no daemon is running;
 
 // ask sends a request to the running daemon and decodes the answer into result, if that is not nil.
 func (e environment) ask(ctx context.Context, method, path string, result any) error {
+	if err := e.checkRuntimeDir(); errors.Is(err, os.ErrNotExist) {
+		return errNotRunning
+	} else if err != nil {
+		return err
+	}
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer

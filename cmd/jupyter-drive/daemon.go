@@ -87,9 +87,13 @@ func startDaemon(ctx context.Context, a *app, cfg *config, o runOptions) (*daemo
 	d.mountpoint = a.env.expand(firstOf(o.mountpoint, cfg.Mount))
 	d.collectGarbage()
 	for _, step := range []func(context.Context) error{
-		d.startLock, d.startTree, d.startMount, d.startKernels, d.startServer, d.startControl,
+		d.startLock, d.startRuntimeDir, d.startTree, d.startMount, d.startKernels, d.startServer, d.startControl,
 	} {
-		if err := step(d.ctx); err != nil {
+		err := d.ctx.Err()
+		if err == nil {
+			err = step(d.ctx)
+		}
+		if err != nil {
 			return nil, errors.Join(err, d.shutdown())
 		}
 	}
@@ -165,6 +169,8 @@ func (d *daemon) takeFromDead(ctx context.Context, held *heldError) (*lock, erro
 	return takeLock(d.env.stateDir())
 }
 
+func (d *daemon) startRuntimeDir(context.Context) error { return d.env.makeRuntimeDir() }
+
 func (d *daemon) startTree(ctx context.Context) error {
 	t, err := tree.New(tree.Options{
 		Logger: d.log.With("part", "tree"), StateDir: filepath.Join(d.env.stateDir(), "tree"),
@@ -195,7 +201,7 @@ func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error
 		return fail(exitConfig, "drive %s: %v", name, err)
 	}
 	mountpoint := d.mountpoint
-	if d.opts.noMount {
+	if d.opts.noMount && !d.mounted() {
 		mountpoint = ""
 	}
 	if err := checkPlace(d.env, mountpoint, name, dir); err != nil {
@@ -243,14 +249,17 @@ func driveID(dir, configured string) (fs.DriveID, error) {
 func readLocalID(dir string) (fs.DriveID, bool, error) { return local.ReadID(dir) }
 
 func (d *daemon) startMount(ctx context.Context) error {
+	d.ends("mount", d.umountNow) // also one that is asked for later
 	if d.opts.noMount {
 		return nil
 	}
-	if err := d.mountNow(ctx); err != nil {
-		return err
-	}
-	d.ends("mount", d.umountNow)
-	return nil
+	return d.mountNow(ctx)
+}
+
+func (d *daemon) mounted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mount != nil
 }
 
 // mountNow mounts the tree if it is not mounted.
@@ -259,6 +268,15 @@ func (d *daemon) mountNow(ctx context.Context) error {
 	defer d.mu.Unlock()
 	if d.mount != nil {
 		return nil
+	}
+	for name, c := range d.cfg.Drives {
+		dir, err := c.dir(d.env)
+		if err == nil {
+			err = checkPlace(d.env, d.mountpoint, name, dir)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	view := access.New(d.tree, d.policy, d.owner, fs.OriginMount)
 	m, err := fusemount.Mount(context.WithoutCancel(ctx), fusemount.Options{
@@ -294,7 +312,7 @@ func (d *daemon) umountNow(ctx context.Context) error {
 	return err
 }
 
-// reload reads the configuration again: users and drives that were added or removed. Users come first, so that nobody who was
+// reload reads the configuration again: users, and drives that were added, removed or changed. Users come first, so that nobody who was
 // removed stays in because of a drive; a drive that fails does not hold up the others, and is tried again at the next reload.
 func (d *daemon) reload(ctx context.Context) error {
 	d.reloading.Lock()
@@ -327,8 +345,8 @@ func (d *daemon) reload(ctx context.Context) error {
 func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig) (map[string]driveConfig, error) {
 	have := maps.Clone(old)
 	var errs []error
-	for name := range old {
-		if _, still := wanted[name]; still {
+	for name, c := range old {
+		if next, still := wanted[name]; still && c.same(next, d.env) {
 			continue
 		}
 		if err := d.tree.Remove(ctx, name); err != nil {
@@ -338,8 +356,7 @@ func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig)
 		delete(have, name)
 	}
 	for name, c := range wanted {
-		if _, known := old[name]; known {
-			have[name] = c
+		if _, known := have[name]; known { // also one that could not be removed
 			continue
 		}
 		if err := d.addDrive(d.ctx, name, c); err != nil {

@@ -81,7 +81,10 @@ func (e *heldError) dead() bool {
 	return ok && (state[0] == 'Z' || state[0] == 'X')
 }
 
-func (l *lock) release() error { return l.f.Close() }
+// release lets the next daemon in. Closing alone does not do it: a process that is just being started may hold a copy for a moment.
+func (l *lock) release() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
+}
 
 func checkStateVersion(stateDir string) error {
 	path := filepath.Join(stateDir, "VERSION")

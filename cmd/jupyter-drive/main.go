@@ -61,10 +61,29 @@ func main() {
 	}
 	env := readEnvironment()
 	env.umask = syscall.Umask(0) // through the mount come modes to which the kernel has applied the callers' own masks
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, os.Args[1:], env, os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(untilSignal(), os.Args[1:], env, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that the first signal ends. A second Ctrl-C ends the process at once; the mount's guard then takes
+// the mount away. Other signals may come twice (a terminal that closes sends several) and count once.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1)
+		list = append(list, syscall.SIGHUP)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, list...)
+	go func() { // ends with the process
+		<-signals
+		cancel()
+		for s := range signals {
+			if s == os.Interrupt {
+				os.Exit(exitInterrupted)
+			}
+		}
+	}()
+	return ctx
 }
 
 // run is the program without its process: it returns the exit code.
@@ -116,5 +135,22 @@ func (a *app) command() *cobra.Command {
 		a.statusCommand(), a.driveCommand(), a.userCommand(), a.configCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
+	codeErrors(root)
 	return root
+}
+
+// codeErrors gives errors of commands without an exit code exitOther, so that those left without one are cobra's, about usage.
+func codeErrors(cmd *cobra.Command) {
+	if inner := cmd.RunE; inner != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := inner(cmd, args)
+			if _, coded := errors.AsType[*exitError](err); err == nil || coded {
+				return err
+			}
+			return &exitError{exitOther, err}
+		}
+	}
+	for _, child := range cmd.Commands() {
+		codeErrors(child)
+	}
 }

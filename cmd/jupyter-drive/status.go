@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // status is what `status --json` prints. Fields are only ever added (docs/cli.md).
@@ -37,6 +41,29 @@ type driveStatus struct {
 type problem struct {
 	Code string `json:"code"`
 	Text string `json:"text"`
+
+	Severity string `json:"severity"` // "low" (worth knowing), "medium" (something does not work) or "high" (data is at risk)
+}
+
+func severityName(s fs.Severity) string {
+	switch s {
+	case fs.Low:
+		return "low"
+	case fs.High:
+		return "high"
+	case fs.Medium:
+	}
+	return "medium"
+}
+
+// serious counts the problems that make status fail: all but those worth knowing only.
+func (s status) serious() (n int) {
+	for _, p := range s.Problems {
+		if p.Severity != severityName(fs.Low) {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -55,8 +82,8 @@ func (a *app) statusCommand() *cobra.Command {
 			} else if err := a.writeStatus(s); err != nil {
 				return err
 			}
-			if len(s.Problems) > 0 {
-				return fail(exitUnhealthy, "%d problems", len(s.Problems))
+			if n := s.serious(); n > 0 {
+				return fail(exitUnhealthy, "%d problems", n)
 			}
 			return nil
 		},
@@ -82,7 +109,11 @@ func (a *app) writeStatus(s status) error {
 		fmt.Fprintln(a.stdout, "No problems.")
 	}
 	for _, p := range s.Problems {
-		fmt.Fprintf(a.stdout, "PROBLEM  %s: %s\n", p.Code, p.Text)
+		word := "PROBLEM"
+		if p.Severity == severityName(fs.Low) {
+			word = "NOTE"
+		}
+		fmt.Fprintf(a.stdout, "%-8s %s: %s\n", word, p.Code, p.Text)
 	}
 	return nil
 }
@@ -146,30 +177,47 @@ func (a *app) config() (*config, error) {
 // status gathers the daemon's state.
 func (d *daemon) status(context.Context) status {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	cfg, mount := d.cfg, d.mount
+	d.mu.Unlock() // what follows may wait for a disk
 	s := status{
 		Version: version, PID: os.Getpid(), Started: d.started, URL: d.url, Root: d.opts.root, JupyterLab: d.labVersion,
-		Drives: []driveStatus{}, Users: len(d.cfg.Users), Problems: []problem{},
+		Drives: []driveStatus{}, Users: len(cfg.Users), Problems: []problem{},
 	}
-	if d.mount != nil {
+	if mount != nil {
 		s.Mount = d.mountpoint
 		select {
-		case <-d.mount.Done():
-			s.Problems = append(s.Problems, problem{"mount-gone", "somebody else has unmounted " + d.mountpoint +
-				"; mount it again with: jupyter-drive umount, then mount"})
+		case <-mount.Done():
+			s.Problems = append(s.Problems, problem{Code: "mount-gone", Text: "somebody else has unmounted " + d.mountpoint +
+				"; mount it again with: jupyter-drive umount, then mount", Severity: severityName(fs.Medium)})
 		default:
 		}
 	}
-	for _, name := range d.cfg.driveNames() {
-		ds := driveStatusOf(name, d.cfg.Drives[name], d.env)
+	for _, name := range cfg.driveNames() {
+		ds := driveStatusOf(name, cfg.Drives[name], d.env)
 		if ds.State != "ok" {
-			s.Problems = append(s.Problems, problem{"drive-" + name, ds.State})
+			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State, Severity: severityName(fs.Medium)})
 		}
 		s.Drives = append(s.Drives, ds)
+		if drive, err := d.tree.Drive(name); err == nil {
+			s.Problems = append(s.Problems, warningsOf(name, drive)...)
+		}
 	}
 	if d.kernels != nil {
 		s.Kernels = len(d.kernels.Kernels())
 		s.Terminals = len(d.terminals.Terminals())
 	}
 	return s
+}
+
+// warningsOf returns a drive's own health problems, in the order of their codes.
+func warningsOf(name string, d fs.Drive) (list []problem) {
+	w, ok := fs.As[interface{ Warnings() []fs.Warning }](d)
+	if !ok {
+		return nil
+	}
+	for _, x := range w.Warnings() {
+		list = append(list, problem{Code: x.Code, Text: "drive " + name + ": " + x.Title + ". " + x.Text, Severity: severityName(x.Severity)})
+	}
+	slices.SortFunc(list, func(a, b problem) int { return strings.Compare(a.Code, b.Code) })
+	return list
 }

@@ -84,6 +84,9 @@ func (a *app) runFlags(cmd *cobra.Command, o *runOptions) {
 
 // up runs the daemon until the context ends or down is called.
 func (a *app) up(ctx context.Context, o runOptions) (err error) {
+	if o.readyFD != 0 {
+		syscall.CloseOnExec(o.readyFD) // or the mount's guard would keep it, and who waits for its end would wait for the guard
+	}
 	defer func() { o.reportReady(err) }()
 	cfg, err := a.config()
 	if err != nil {
@@ -96,6 +99,9 @@ func (a *app) up(ctx context.Context, o runOptions) (err error) {
 	var exit *exitError
 	if errors.As(err, &exit) && exit.code == exitRunning {
 		return a.alreadyRunning(ctx, o, err)
+	}
+	if err != nil && ctx.Err() != nil {
+		return fail(exitInterrupted, "interrupted: %v", err)
 	}
 	if err != nil {
 		return err
@@ -196,12 +202,44 @@ func (a *app) openBrowser(page string) {
 	if opener == "" {
 		opener = "xdg-open"
 	}
-	cmd := exec.Command(opener, page)
+	cmd := withUmask(a.env.umask, opener, page)
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(a.stderr, "Note     no browser was opened (%v); open the link above\n", err)
 		return
 	}
 	go cmd.Wait() //nolint:errcheck // only collects the process; it ends when the browser was told
+}
+
+// withUmask returns a command that runs with that umask: the daemon's own is 0.
+func withUmask(mask int, name string, args ...string) *exec.Cmd {
+	script := []string{"-c", `umask "$0" && exec "$@"`, fmt.Sprintf("%04o", mask), name}
+	return exec.Command("/bin/sh", append(script, args...)...)
+}
+
+// maxLog is how long the log of daemons in the background may be when one starts; a longer one is set aside.
+const maxLog = 8 << 20
+
+// openLog opens the log of daemons in the background.
+func openLog(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+}
+
+// detachedArgs returns the command line of the daemon in the background. What it adds comes first: after "--" all are folders.
+func detachedArgs(args []string) []string {
+	daemon := []string{"--no-browser=true", "--ready-fd=3"}
+	flags := true
+	for _, arg := range args {
+		flags = flags && arg != "--"
+		if !flags || arg != "--detach" && !strings.HasPrefix(arg, "--detach=") {
+			daemon = append(daemon, arg)
+		}
+	}
+	return daemon
 }
 
 // detach starts the daemon in the background and returns when it works, with its first words.
@@ -210,7 +248,7 @@ func (a *app) detach(ctx context.Context) error {
 		return fail(exitOther, "the state folder cannot be made: %v", err)
 	}
 	logFile := filepath.Join(a.env.stateDir(), "daemon.log")
-	log, err := os.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := openLog(logFile)
 	if err != nil {
 		return fail(exitOther, "the log cannot be written: %v", err)
 	}
@@ -220,13 +258,7 @@ func (a *app) detach(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	args := []string{}
-	for _, arg := range os.Args[1:] {
-		if arg != "--detach" && arg != "--detach=true" {
-			args = append(args, arg)
-		}
-	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), a.env.exe, append(args, "--no-browser", "--ready-fd=3")...)
+	cmd := withUmask(a.env.umask, a.env.exe, detachedArgs(os.Args[1:])...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -235,6 +267,8 @@ func (a *app) detach(ctx context.Context) error {
 	if err != nil {
 		return fail(exitOther, "the daemon cannot be started: %v", err)
 	}
+	interrupt := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // one that is dead need not be told
+	defer interrupt()
 	answer, err := io.ReadAll(r) // ends when the daemon is ready or dead
 	if string(answer) == "ready" && err == nil {
 		var s status
