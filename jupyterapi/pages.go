@@ -87,16 +87,23 @@ func getLogout(c *call) error {
 	return c.loginPage(http.StatusOK, "", "You have logged out.")
 }
 
+// pageHead is the beginning of our own pages, up to their first heading. It needs nothing from elsewhere.
+func pageHead(title string) string {
+	return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+		`<title>` + html.EscapeString(title) + ` - Jupyter Drive</title><link rel="icon" href="data:,"><style>:root{color-scheme:light dark}` +
+		`body{font:16px system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}` +
+		`input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.3rem 0}#hint{font-size:.85rem}</style></head><body>`
+}
+
 func (c *call) loginPage(status int, next, message string) error {
 	xsrf := c.s.auth.EnsureXSRF(c.w, c.r)
 	c.w.Header().Set("Cache-Control", "no-store")
-	c.w.Header().Set("Content-Security-Policy", c.s.policy(pageStyle)+"; default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
-	page := `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
-		`<title>Jupyter Drive</title><style>body{font:16px system-ui,sans-serif;max-width:24rem;margin:15vh auto;padding:0 1rem}` +
-		`input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.3rem 0}</style></head><body>` +
-		`<h1>Jupyter Drive</h1><p role="status">` + html.EscapeString(message) + `</p>` +
+	c.w.Header().Set("Content-Security-Policy", c.s.policy(pageStyle)+"; default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'")
+	page := pageHead("Log in") + `<h1>Jupyter Drive</h1><p role="status">` + html.EscapeString(message) + `</p>` +
 		`<form method="post" action="` + html.EscapeString(c.s.base) + `login"><label for="password">Token</label>` +
-		`<input id="password" name="password" type="password" autocomplete="current-password" autofocus required>` +
+		`<input id="password" name="password" type="password" autocomplete="current-password" autofocus required aria-describedby="hint">` +
+		`<p id="hint">The token is what follows <code>token=</code> in the link that you were given, or that ` +
+		`<code>jupyter server list</code> prints on the machine itself.</p>` +
 		`<input type="hidden" name="_xsrf" value="` + html.EscapeString(xsrf) + `">` +
 		`<input type="hidden" name="next" value="` + html.EscapeString(next) + `">` +
 		`<button>Log in</button></form></body></html>` + "\n"

@@ -104,9 +104,12 @@ func (s *Server) failPage(w *answer, f *failure) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", s.policy(pageStyle)+"; sandbox")
 	w.WriteHeader(f.status)
-	title := http.StatusText(f.status)
-	page := "<!DOCTYPE html><html><head><title>" + title + "</title></head><body><h1>" + title + "</h1><p>" +
-		html.EscapeString(f.message) + "</p></body></html>\n"
+	title, message := http.StatusText(f.status), f.message
+	if message == title {
+		message = ""
+	}
+	page := pageHead(title) + `<h1>` + html.EscapeString(title) + `</h1><p>` + html.EscapeString(message) +
+		`</p><p><a href="` + html.EscapeString(s.base) + `">Go to the drive</a></p></body></html>` + "\n"
 	_, _ = w.Write([]byte(page)) // a client that has gone needs no answer
 }
 

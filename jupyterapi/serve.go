@@ -127,7 +127,7 @@ func (c *call) redirect(to string, keepQuery bool) error {
 // secure sets the headers that every answer has.
 func (s *Server) secure(h http.Header, st style) {
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // no-referrer would make browsers send "Origin: null" with the login form
 	h.Set("Content-Security-Policy", s.policy(st))
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if st == pageStyle {

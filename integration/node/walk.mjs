@@ -172,6 +172,15 @@ checks.add('a reload restores the notebook', async () => {
   await panel.locator('.jp-Cell', { hasText: marker }).waitFor();
   await screen('6-reloaded');
 }, { seconds: 60 });
+checks.add('the login form lets its user in', async () => {
+  const other = await browser.newContext({ ignoreHTTPSErrors: true });
+  const form = await other.newPage();
+  await form.goto(`${plan.url}login`);
+  await form.locator('input[name=password]').fill(plan.token);
+  await form.keyboard.press('Enter');
+  await form.waitForURL(`${plan.url}lab**`);
+  await other.close();
+});
 checks.add('the report notices a request that fails', async () => {
   const before = { console: seen.console.length, responses: seen.responses.length };
   await page.evaluate(() => fetch('no-such-page-for-the-walk'));
