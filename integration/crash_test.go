@@ -40,7 +40,7 @@ func TestPromiseAcknowledgedWritesSurviveAKill(t *testing.T) {
 			t.Fatalf("run %d: the daemon wrote:\n%s", run, d.Output())
 		}
 		w := startWriters(t.Context(), d, uint64(run)*1_000_000, 20+random.Int64N(60))
-		<-w.reached
+		w.await(t, d)
 		time.Sleep(time.Duration(random.Int64N(int64(5 * time.Millisecond)))) // into a save that is under way
 		if err := d.Kill(); err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestPromiseCtrlCLeavesNothing(t *testing.T) {
 				visitMount(t, d.Mount)
 			}
 			w := startWriters(t.Context(), d, 0, 1+random.Int64N(60))
-			<-w.reached
+			w.await(t, d)
 			if err := d.Stop(); err != nil {
 				t.Error(err)
 			}

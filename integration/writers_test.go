@@ -12,7 +12,9 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/integration/daemon"
 )
@@ -54,6 +56,25 @@ func (w *writers) start(ctx context.Context, name string, first uint64, save sav
 			}
 		}
 	})
+}
+
+// await waits until as many saves as wanted are acknowledged. When they do not come, the test ends with what the daemon was doing.
+func (w *writers) await(t *testing.T, d *daemon.Daemon) {
+	t.Helper()
+	select {
+	case <-w.reached:
+		return
+	case <-time.After(30 * time.Second):
+	}
+	saves := w.acknowledged.Load()
+	if err := d.Signal(syscall.SIGQUIT); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-d.Ended():
+	case <-time.After(daemon.DefaultStopTimeout):
+	}
+	t.Fatalf("%d of %d saves were acknowledged in 30 s; the daemon:\n%s", saves, w.target, d.Output())
 }
 
 // versions are the newest acknowledged versions, once all writers have ended.
