@@ -103,13 +103,18 @@ func saveByAPI(d *daemon.Daemon) save {
 	}
 }
 
-// saveByMount saves as editors do: a new file, made durable, renamed over the old one.
+// saveByMount saves as editors do: a new file, made durable, renamed over the old one. Once the mount is gone, the folder below it
+// would take the file; that is no save.
 func saveByMount(d *daemon.Daemon) save {
+	mounted := device(os.Stat(d.Mount))
 	return func(_ context.Context, name string, content []byte) error {
 		path := filepath.Join(d.Mount, name)
 		f, err := os.Create(path + ".tmp")
 		if err != nil {
 			return err
+		}
+		if device(f.Stat()) != mounted {
+			return errors.Join(errors.New("the mount is gone"), f.Close(), os.Remove(path+".tmp"))
 		}
 		_, err = f.Write(content)
 		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
@@ -117,6 +122,18 @@ func saveByMount(d *daemon.Daemon) save {
 		}
 		return os.Rename(path+".tmp", path)
 	}
+}
+
+// device is the file system that a file is on, 0 when that is not known.
+func device(info os.FileInfo, err error) uint64 {
+	if err != nil {
+		return 0
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return uint64(stat.Dev)
 }
 
 // request sends a request with the daemon's token.
