@@ -275,7 +275,7 @@ func (a *app) detach(ctx context.Context) error {
 		if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stderr, "Running in the background (pid %d); its log is %s\n", s.PID, logFile)
+		fmt.Fprintf(a.stderr, "Running in the background (pid %d); its log, with your link, is %s\n", s.PID, logFile)
 		return a.writeStatus(s)
 	}
 	waitErr := cmd.Wait()

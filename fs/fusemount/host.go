@@ -119,7 +119,7 @@ func prepare(mountpoint string, nonEmpty bool) error {
 	}
 	return &fs.Error{Op: "mount", Path: mountpoint, Kind: fs.NotEmpty,
 		Err:  fmt.Errorf("the mount point is not empty: it has %s", list),
-		Hint: "choose an empty directory; --nonempty mounts over it, and hides what is there meanwhile"}
+		Hint: "choose an empty directory, or move what is in it elsewhere"}
 }
 
 // State is what is at a mount point.

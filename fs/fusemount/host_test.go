@@ -84,7 +84,7 @@ func TestPrepare(t *testing.T) {
 		writeFile(t, filepath.Join(full, name), "")
 	}
 	err := prepare(full, false)
-	if fs.KindOf(err) != fs.NotEmpty || !strings.Contains(err.Error(), "it has a, b, c, …") || !strings.Contains(err.Error(), "--nonempty") {
+	if fs.KindOf(err) != fs.NotEmpty || !strings.Contains(err.Error(), "it has a, b, c, …") || !strings.Contains(err.Error(), "choose an empty directory") {
 		t.Errorf("prepare of a full directory = %v, want three names and the flag", err)
 	}
 	if err := prepare(full, true); err != nil {

@@ -20,7 +20,7 @@ func (a *Authenticator) CheckHost(r *http.Request) error {
 		return nil
 	}
 	return &fs.Error{Op: "host", Path: ScrubText(host), Kind: fs.Permission, Err: errors.New("requests for this host name are not answered"),
-		Hint: "name it as an allowed host in the configuration"}
+		Hint: "name it in allowed_hosts in the configuration"}
 }
 
 // CheckOrigin returns an error of kind Permission if a browser sent the request for a page of another site. Who sent a token needs
