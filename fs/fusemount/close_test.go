@@ -147,7 +147,10 @@ func TestKilledWhileEchoing(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.cmd.Wait() }()
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			t.Error("the killed daemon ended well")
+		}
 	case <-time.After(10 * time.Second):
 		if at, err := mountAt(dir); err == nil && at != nil {
 			t.Logf("aborted: %v", abort(at.device))
