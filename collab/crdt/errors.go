@@ -14,6 +14,7 @@ type DecodeError struct {
 	Reason string
 }
 
+// Error returns the offset and the reason.
 func (e *DecodeError) Error() string { return fmt.Sprintf("crdt: byte %d: %s", e.Offset, e.Reason) }
 
 // Errors of editing calls and of limits. They are returned as they are.
