@@ -87,6 +87,9 @@ func (a *app) up(ctx context.Context, o runOptions) (err error) {
 	if o.readyFD != 0 {
 		syscall.CloseOnExec(o.readyFD) // or the mount's guard would keep it, and who waits for its end would wait for the guard
 	}
+	if o.readyFD != 0 {
+		syscall.CloseOnExec(o.readyFD) // a child that kept it would keep the parent waiting
+	}
 	defer func() { o.reportReady(err) }()
 	cfg, err := a.config()
 	if err != nil {
