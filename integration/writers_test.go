@@ -133,7 +133,7 @@ func device(info os.FileInfo, err error) uint64 {
 	if !ok {
 		return 0
 	}
-	return uint64(stat.Dev)
+	return stat.Dev
 }
 
 // request sends a request with the daemon's token.
