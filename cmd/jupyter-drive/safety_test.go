@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -222,5 +223,31 @@ func TestLowSeverityIsNoFailure(t *testing.T) {
 	s := status{Problems: []problem{{Severity: severityName(fs.Low)}, {Severity: severityName(fs.Medium)}, {Severity: severityName(fs.High)}}}
 	if got := s.serious(); got != 2 {
 		t.Errorf("serious() = %d, want 2", got)
+	}
+}
+
+func TestFailedStartFreesThePort(t *testing.T) {
+	env := testEnv(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	env.vars["JUPYTER_RUNTIME_DIR"] = "/dev/null/no"
+	if code, _, stderr := call(t, env, "serve", "--no-mount", "--listen", address); code != exitOther {
+		t.Fatalf("serve = %d %s, want %d", code, stderr, exitOther)
+	}
+	missing := filepath.Join(env.home, "missing")
+	if code, _, stderr := call(t, env, "serve", "--no-mount", "--listen", address, "--lab-dir", missing); code == exitOK {
+		t.Fatalf("serve = %d %s", code, stderr)
+	}
+	if ln, err = net.Listen("tcp", address); err != nil {
+		t.Fatalf("the port is still taken: %v", err)
+	}
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

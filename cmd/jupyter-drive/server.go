@@ -49,6 +49,12 @@ func (d *daemon) startServer(context.Context) error {
 	if err := d.listen(); err != nil {
 		return err
 	}
+	d.ends("port", func(context.Context) error { // for a start that fails before the server has it
+		if err := d.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
 	auth, err := d.startIdentity(base)
 	if err != nil {
 		return err
