@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	python, err := exec.LookPath("python")
 	if err != nil {
 		return fmt.Errorf("run it with: make bench: %w", err)
@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work) // a folder of ours in the system's temporary one
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	binary := filepath.Join(work, "jupyter-drive")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./cmd/jupyter-drive")
 	build.Dir = sandbox.Module()
@@ -147,7 +147,7 @@ func startTheirs(ctx context.Context, python string) (page time.Duration, err er
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir) // a folder of ours in the system's temporary one
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	begin := time.Now()
 	s, err := reference.Start(ctx, reference.Options{Python: python, Dir: dir, Lab: true})
 	if err != nil {
