@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -62,25 +63,64 @@ type Info struct {
 	HasMode         bool
 	Link            string // target of a symlink
 	Sums            Sums
-	Meta            map[string]string
-	Implicit        bool // a directory that is only a prefix of keys
+	Meta            map[string]string // what is kept beyond the fields here
+	FileID          FileID            // zero = none is kept in the store
+	WriteID         string            // WriteOptions.WriteID of this version; "" = none
+	Implicit        bool              // a directory that is only a prefix of keys
+	// Partial says that this comes from a listing that tells only type, size, time and version of a key: ModTime is Stored, a
+	// symlink shows as a file, mode, FileID, metadata and sums are not known. Stat and Read tell all.
+	Partial bool
 }
 
-// Backend is an object store: whole versions under keys. Keys are paths inside the drive. Each method may be called at any time
-// from any goroutine and ends with its context. Nothing is retried here but what the store's own library retries.
+// Backend is an object store: whole versions under keys. Keys are paths inside the drive, "" its top directory. Each method may be
+// called at any time from any goroutine and ends with its context. Nothing is retried here but what the store's own library
+// retries.
+//
+// Where Caps.RealDirs is false, directories are prefixes of keys, some with a marker that [Mkdirer] makes. Such a directory exists
+// while a key lies below it or its marker is there: the one without a marker vanishes with its last key, and nobody checks parents.
+//
+// A store may hold keys that are no paths (empty or dotted components, NUL, components over [MaxName] bytes). They are left out of
+// listings and counted in Page.Hidden. Of a file and a directory of one name the directory has the name, and the file is reached
+// as [ShadowName]; where that name is taken too, it is hidden.
+//
+// A condition that fails is Exist for Cond.IfAbsent, and for Cond.IfVersion Conflict, or NotExist where the store tells that the
+// key is gone. With a WriteID it has not failed if the present version carries that id: then the answer to an earlier attempt was
+// lost, and the version is returned. UnknownOutcome means that not even that could be found out: ask again with the same WriteID.
+// Throttled errors carry RetryAfter where the store gives one.
 type Backend interface {
 	Caps() Caps
 	Stat(ctx context.Context, key string) (Info, error)
-	// List returns one page of the directory dir, ordered by key.
+	// List returns one page of the directory dir, in a fixed order of the store, no name twice. Names that are there all the time
+	// are in one of the pages, whatever else changes meanwhile. A directory that is not there is NotExist, a file NotDir or NotExist.
 	List(ctx context.Context, dir string, o ListOptions) (Page, error)
-	// Read opens a range of one version. A version that is gone is Conflict, a range past the end Range.
+	// Read opens a range of one version. A version that is not the present one is Conflict, a range that begins past the end Range;
+	// one that begins at the end is empty, one that ends past it shorter. Of a symlink it reads the target.
 	Read(ctx context.Context, key string, o ReadOptions) (Reader, error)
 	// Write begins a new version of key, of which nothing is visible before Commit.
 	Write(ctx context.Context, key string, o WriteOptions) (Writer, error)
+	// Remove removes a file, or with Dir a directory's marker. Without a condition it is no error if there is nothing.
 	Remove(ctx context.Context, key string, o RemoveOptions) error
-	// Copy copies on the store's side.
+	// Copy copies a file on the store's side. Without CopyOptions.Meta everything is copied, the FileID too.
 	Copy(ctx context.Context, src, dst string, o CopyOptions) (Info, error)
+	// Close ends the backend; calls under way may fail.
 	Close() error
+}
+
+// ShadowName returns the name under which a file is reached whose own name is that of a directory too.
+func ShadowName(name string) string { return name + shadowMark }
+
+// ShadowedName is the reverse of [ShadowName]: ok is false if name is not of that form.
+func ShadowedName(name string) (shadowed string, ok bool) {
+	shadowed, ok = strings.CutSuffix(name, shadowMark)
+	return shadowed, ok && shadowed != "" && !strings.HasSuffix(shadowed, "/")
+}
+
+const shadowMark = " (file)"
+
+// Prober is a Backend that finds out what its store can do by trying, on a key of its own.
+type Prober interface {
+	// Probe makes a few requests and returns what Caps returns from then on. The caller may keep it for a day.
+	Probe(ctx context.Context) (Caps, error)
 }
 
 // Mkdirer is a Backend with directories of its own, or markers for them.
@@ -135,14 +175,14 @@ type Quoter interface {
 // ListOptions choose a page of a listing.
 type ListOptions struct {
 	Token string // Page.Next of the page before
-	After string // names after this one; "" = from the start
-	Max   int    // 0 = as the store likes
+	Max   int    // about how many; 0 = as the store likes
 }
 
-// Page is a part of a listing. Next is "" on the last.
+// Page is a part of a listing. Next is "" on the last. A page may be empty and not the last.
 type Page struct {
-	Infos []Info
-	Next  string
+	Infos  []Info
+	Next   string
+	Hidden int // keys of this page that cannot be shown
 }
 
 // ReadOptions choose a range.
@@ -161,13 +201,16 @@ type Reader interface {
 // WriteOptions describe a new version.
 type WriteOptions struct {
 	Cond    Cond
-	Size    int64 // -1 = unknown
+	Size    int64 // -1 = unknown; other contents than that are Invalid
 	MIME    string
 	Meta    map[string]string
 	ModTime time.Time
-	Mode    uint32
+	Mode    uint32 // permission bits, if HasMode
 	HasMode bool
-	Sums    Sums // checked by the store where it can
+	Link    string // not "": a symlink to there, without contents of its own
+	FileID  FileID // zero = none
+	WriteID string // names this write for ever, in up to 64 of [0-9a-zA-Z._-]: see Backend; "" = none
+	Sums    Sums   // contents that do not match are Checksum
 }
 
 // Writer is a version being written. Cancelling the context of Write aborts it.
@@ -190,6 +233,7 @@ type CopyOptions struct {
 	SrcVersion Version // must be the present one
 	Dst        Cond
 	Meta       *MetaPatch
+	WriteID    string // as in WriteOptions
 }
 
 // MetaPatch is a change of metadata; nil fields stay.
@@ -198,4 +242,5 @@ type MetaPatch struct {
 	MIME    *string
 	ModTime *time.Time
 	Mode    *uint32
+	FileID  *FileID // zero = none
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Kind is the class of an error: all that a door needs to choose an errno or an HTTP status.
@@ -108,6 +109,8 @@ type Error struct {
 	Kind Kind
 	Err  error  // the cause; may be nil
 	Hint string // what to do next; may be empty
+
+	RetryAfter time.Duration // how long the store asks to wait; 0 = it did not say
 }
 
 // Error returns "op path: cause (hint)".
@@ -175,6 +178,15 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// RetryAfter returns how long to wait before err's operation is tried again, 0 if nothing says so.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
+}
+
 // errnoKinds is the way back from a system error. Errnos that are not here are Internal.
 var errnoKinds = map[syscall.Errno]Kind{
 	syscall.ENOENT: NotExist, syscall.EEXIST: Exist, syscall.EACCES: Permission, syscall.EPERM: NotPermitted,
@@ -231,7 +243,7 @@ func Wrap(op, path string, err error) error {
 		return err
 	}
 	if e != nil {
-		return &Error{Op: op, Path: path, Kind: e.Kind, Err: e.Err, Hint: e.Hint}
+		return &Error{Op: op, Path: path, Kind: e.Kind, Err: e.Err, Hint: e.Hint, RetryAfter: e.RetryAfter}
 	}
 	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		err = pathErr.Err // op and path are ours to say

@@ -1,9 +1,11 @@
-// Package mem is a drive that lives in memory: the reference of the Drive contract and the ground of other packages' tests.
+// Package mem is a drive and an object store that live in memory: the references of the Drive and the Backend contract and the
+// ground of other packages' tests.
 //
 // # Nouns
 //
 // A [Drive] is a tree of POSIX inodes: files, directories, symbolic links and special files. Contents are kept in chunks, so that
-// holes cost nothing.
+// holes cost nothing. A [Backend] is a flat store of whole versions under raw keys, directories being prefixes of keys or markers, as
+// on S3; its hooks see each request, delay it, refuse it or lose its answer. A [Generated] store computes a million keys.
 //
 // # Rules
 //
@@ -29,5 +31,5 @@
 //
 // # What it does not do
 //
-// It keeps no old versions and survives nothing.
+// It survives nothing, and the drive keeps no old versions.
 package mem
