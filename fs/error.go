@@ -180,7 +180,8 @@ func KindOf(err error) Kind {
 
 // RetryAfter returns how long to wait before err's operation is tried again, 0 if nothing says so.
 func RetryAfter(err error) time.Duration {
-	if e, ok := errors.AsType[*Error](err); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.RetryAfter
 	}
 	return 0

@@ -1,0 +1,267 @@
+package drive
+
+import (
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// encoder writes the payload of a journal record: numbers as varints, text after its length.
+type encoder struct{ b []byte }
+
+func (e *encoder) uint(v uint64)     { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) int(v int64)       { e.b = binary.AppendVarint(e.b, v) }
+func (e *encoder) text(s string)     { e.uint(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) id(id fs.FileID)   { e.b = append(e.b, id[:]...) }
+func (e *encoder) flag(v bool)       { e.b = append(e.b, map[bool]byte{true: 1}[v]) }
+func (e *encoder) item(kind item)    { e.b = append(e.b, byte(kind)) }
+func (e *encoder) version(v version) { e.text(string(v)) }
+
+type version = fs.Version
+
+// decoder reads what an encoder wrote. After the first mistake all it gives is zero and err is set.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+var errShort = errors.New("a record ends too early")
+
+func (d *decoder) fail() {
+	if d.err == nil {
+		d.err = errShort
+	}
+	d.b = nil
+}
+
+func (d *decoder) uint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) int() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return nil
+	}
+	out := d.b[:n]
+	d.b = d.b[n:]
+	return out
+}
+
+func (d *decoder) text() string     { return string(d.take(d.uint())) }
+func (d *decoder) version() version { return version(d.text()) }
+
+func (d *decoder) byte() byte {
+	if b := d.take(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *decoder) flag() bool { return d.byte() != 0 }
+
+func (d *decoder) id() (id fs.FileID) {
+	copy(id[:], d.take(uint64(len(id))))
+	return id
+}
+
+// count reads how many elements follow, each of at least size bytes.
+func (d *decoder) count(size int) int {
+	n := d.uint()
+	if n > uint64(len(d.b)/size) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// item is what a part of a record says. The numbers are stored.
+type item byte
+
+const (
+	itemCounter item = 1 // numbers up to this one are used
+	itemNode    item = 2 // all of a node
+	itemGone    item = 3 // a node is no more
+	itemPending item = 4 // a key of the store is to be brought up to date
+	itemSettled item = 5 // a key is as it should be
+	itemSeq     item = 6 // sequence numbers of changes up to this one are used, in this epoch
+)
+
+// kind is the type of a node in a record. The numbers are stored.
+type kind byte
+
+const (
+	kindFile    kind = 1
+	kindDir     kind = 2
+	kindSymlink kind = 3
+)
+
+// nodeRecord is a node as the journal has it.
+type nodeRecord struct {
+	ino, parent uint64 // parent 0: the root itself
+	name        string
+	kind        kind
+	mode        uint32
+	uid, gid    uint32
+	size        int64
+	times       [4]int64 // atime, mtime, ctime, btime
+	version     version
+	at          base
+	metaDirty   bool
+	local       bool // dir: nothing is in the store but what the journal knows
+	id          fs.FileID
+	link        string
+	origin      string // dir: where its children are in the store
+	moved       bool   // origin is valid
+	conflict    string
+	xattrs      map[string][]byte
+	content     *contentRecord
+}
+
+type contentRecord struct {
+	gen    uint64
+	size   int64
+	layers []layerRecord
+}
+
+type layerRecord struct {
+	id    uint64
+	floor int64
+	ext   extents
+}
+
+func (e *encoder) base(b base) {
+	e.text(b.key)
+	e.version(b.version)
+	e.int(b.size)
+}
+
+func (d *decoder) base() base { return base{d.text(), d.version(), d.int()} }
+
+func (e *encoder) node(r *nodeRecord) {
+	e.item(itemNode)
+	e.uint(r.ino)
+	e.uint(r.parent)
+	e.text(r.name)
+	e.b = append(e.b, byte(r.kind))
+	e.uint(uint64(r.mode))
+	e.uint(uint64(r.uid))
+	e.uint(uint64(r.gid))
+	e.int(r.size)
+	for _, t := range r.times {
+		e.int(t)
+	}
+	e.version(r.version)
+	e.base(r.at)
+	e.flag(r.metaDirty)
+	e.flag(r.local)
+	e.id(r.id)
+	e.text(r.link)
+	e.flag(r.moved)
+	e.text(r.origin)
+	e.text(r.conflict)
+	e.uint(uint64(len(r.xattrs)))
+	for _, name := range slices.Sorted(maps.Keys(r.xattrs)) {
+		e.text(name)
+		e.text(string(r.xattrs[name]))
+	}
+	e.flag(r.content != nil)
+	if r.content != nil {
+		e.content(r.content)
+	}
+}
+
+func (d *decoder) node() *nodeRecord {
+	r := &nodeRecord{ino: d.uint(), parent: d.uint(), name: d.text(), kind: kind(d.byte())}
+	r.mode, r.uid, r.gid, r.size = uint32(d.uint()), uint32(d.uint()), uint32(d.uint()), d.int()
+	for i := range r.times {
+		r.times[i] = d.int()
+	}
+	r.version, r.at, r.metaDirty, r.local, r.id = d.version(), d.base(), d.flag(), d.flag(), d.id()
+	r.link, r.moved, r.origin, r.conflict = d.text(), d.flag(), d.text(), d.text()
+	for range d.count(2) {
+		if r.xattrs == nil {
+			r.xattrs = map[string][]byte{}
+		}
+		name := d.text()
+		r.xattrs[name] = []byte(d.text())
+	}
+	if d.flag() {
+		r.content = d.content()
+	}
+	return r
+}
+
+func (e *encoder) content(c *contentRecord) {
+	e.uint(c.gen)
+	e.int(c.size)
+	e.uint(uint64(len(c.layers)))
+	for _, l := range c.layers {
+		e.uint(l.id)
+		e.int(l.floor)
+		e.uint(uint64(len(l.ext)))
+		for _, s := range l.ext {
+			e.int(s.off)
+			e.int(s.end)
+		}
+	}
+}
+
+func (d *decoder) content() *contentRecord {
+	c := &contentRecord{gen: d.uint(), size: d.int()}
+	for range d.count(3) {
+		l := layerRecord{id: d.uint(), floor: d.int()}
+		for range d.count(2) {
+			l.ext = append(l.ext, span{d.int(), d.int()})
+		}
+		c.layers = append(c.layers, l)
+	}
+	return c
+}
+
+// pendingRecord is a key to be brought up to date, as the journal has it.
+type pendingRecord struct {
+	key   string
+	have  version // what the store has there as far as is known; "" = nothing
+	dir   bool    // key is a directory's; have "dir" = its marker is there
+	trash bool    // what is there was removed by somebody, and is to be kept for a while
+	since int64
+}
+
+func (e *encoder) pending(r *pendingRecord) {
+	e.item(itemPending)
+	e.text(r.key)
+	e.version(r.have)
+	e.flag(r.dir)
+	e.flag(r.trash)
+	e.int(r.since)
+}
+
+func (d *decoder) pending() pendingRecord {
+	return pendingRecord{d.text(), d.version(), d.flag(), d.flag(), d.int()}
+}
+
+func (e *encoder) settled(key string, dir bool) {
+	e.item(itemSettled)
+	e.text(key)
+	e.flag(dir)
+}

@@ -1,0 +1,245 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// conflict works in that the store has under the job's key something that this drive does not know: the same bytes are taken over,
+// others keep the path, and what was to be written goes to a name of its own.
+func (d *Drive) conflict(ctx context.Context, j *job) error {
+	info, err := d.stat(ctx, j.key)
+	switch {
+	case err != nil && fs.KindOf(err) == fs.NotExist:
+		return d.remade(j)
+	case err != nil:
+		return err
+	case d.isOurs(info.WriteID, j.key) && info.WriteID == d.writeID(j.key, j.gen):
+		return d.stored(j, info)
+	}
+	if f, ok := j.n.(*file); ok && info.Type == fs.File {
+		same, err := d.sameAs(ctx, j, info)
+		if err != nil && !isGone(err) {
+			return err
+		}
+		if same {
+			return d.stored(j, info)
+		}
+		if !j.v.complete() && j.content != nil {
+			if err := d.localize(ctx, f); err != nil && !isGone(err) {
+				return err
+			}
+		}
+	}
+	return d.keepBoth(j, info)
+}
+
+// remade works in that the store does not have any more what the job was to replace.
+func (d *Drive) remade(j *job) error {
+	d.log.Info("a file that was removed by others is made again, since it was changed here", "drive", d.opts.Name, "key", j.key)
+	return d.settle("upload", j.key, func(t *tx) error {
+		if t.d.pending[j.keyed] == nil {
+			return nil
+		}
+		p := t.edit(j.keyed)
+		p.have, p.due = "", time.Now()
+		return nil
+	})
+}
+
+// sameAs reports whether the store has the job's bytes.
+func (d *Drive) sameAs(ctx context.Context, j *job, info fs.Info) (bool, error) {
+	if info.Size != j.v.size {
+		return false, nil
+	}
+	from, done := d.reader(j.v.at)
+	defer done()
+	ours := &viewReader{ctx: ctx, v: &j.v, from: from}
+	r, err := d.backend.Read(ctx, j.key, fs.ReadOptions{IfVersion: info.Version})
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	a, b := make([]byte, 128<<10), make([]byte, 128<<10)
+	for off := int64(0); off < info.Size; {
+		n := int(min(int64(len(a)), info.Size-off))
+		if _, err := io.ReadFull(r, a[:n]); err != nil {
+			return false, fs.Wrap("read", j.key, err)
+		}
+		if _, err := ours.ReadAt(b[:n], off); err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return false, nil
+		}
+		off += int64(n)
+	}
+	return true, nil
+}
+
+// keepBoth gives the path to what the store has, and another name to what this drive has.
+func (d *Drive) keepBoth(j *job, info fs.Info) error {
+	var to string
+	err := d.settle("conflict", j.key, func(t *tx) error {
+		if t.d.at(j.keyed) != j.n || j.n == nil {
+			p := t.edit(j.keyed) // nothing is to be kept: what the store has stays
+			p.have, p.unsure = info.Version, false
+			if j.n == nil || t.d.at(j.keyed) == nil {
+				t.setPending(j.keyed, nil)
+			}
+			return nil
+		}
+		to = t.keepBoth(j, info)
+		return nil
+	})
+	if err == nil && to != "" {
+		d.log.Warn("somebody else has changed a file too: both versions are kept", "drive", d.opts.Name, "path", j.key, "ours", to)
+		d.addConflict(Conflict{Path: j.key, Copy: to, Time: time.Now()})
+	}
+	return err
+}
+
+func (t *tx) keepBoth(j *job, info fs.Info) (to string) {
+	m := &j.n.meta().m
+	x, name := m.parent, m.name
+	var loser string
+	for i := 0; ; i++ {
+		loser = fs.ConflictName(name, t.d.opts.Actor, stamp(t.now), i)
+		if x.children[loser] == nil {
+			break
+		}
+	}
+	id := m.get().id
+	if f, ok := j.n.(*file); ok && m.at.key == "" && m.at.version != "" {
+		at := m.at
+		at.key = j.key // whose bytes the store may not have any more
+		t.setAt(f, at)
+	}
+	t.setPending(j.keyed, nil)
+	t.unplace(x, name)
+	t.place(x, j.n, loser)
+	m.edit(func(m *more) {
+		m.conflict = j.key
+		if !id.IsZero() {
+			m.id = fs.NewFileID() // the path keeps the document's identity
+		}
+	})
+	t.touch(x)
+	x.m.mtime = t.now
+	t.want(j.n)
+	t.record(fs.OpRename, j.n, fs.Change{OldPath: fs.Path(j.key)})
+	r := t.placeFound(x, name, &info)
+	if !id.IsZero() {
+		r.meta().m.edit(func(m *more) { m.id = id })
+		t.touch(r)
+	}
+	t.record(fs.OpCreate, r, fs.Change{})
+	path, _ := j.n.meta().path()
+	return path
+}
+
+// localize makes a file independent of what the store has of it: the bytes that it needs are fetched into a layer.
+func (d *Drive) localize(ctx context.Context, f *file) error {
+	d.mu.Lock()
+	if f.m.at.version == "" || f.handles == 0 && !f.named() {
+		d.mu.Unlock()
+		return nil
+	}
+	c := f.acquire(false)
+	at, id := f.baseAt(), d.next()
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		f.release(false)
+	}()
+	l, err := d.staging.create(id, 0)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	l.refs = 1
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.unref([]*layer{l})
+	}()
+	if err := d.fetch(ctx, at, l); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.settle("fetch", at.key, func(t *tx) error {
+		if f.baseAt() != at {
+			return nil
+		}
+		t.settleLocal(c, l, at)
+		return nil
+	})
+}
+
+// fetch copies a version from the store into a layer.
+func (d *Drive) fetch(ctx context.Context, at base, l *layer) error {
+	from, done := d.reader(at)
+	defer done()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < at.size; {
+		p := buf[:min(int64(len(buf)), at.size-off)]
+		if err := from(ctx, p, off); err != nil {
+			return err
+		}
+		if err := l.write(p, off); err != nil {
+			return err
+		}
+		off += int64(len(p))
+	}
+	return nil
+}
+
+// settleLocal puts l, which has all bytes of at, under the other layers of a file. The caller holds c.mu.
+func (t *tx) settleLocal(c *contents, l *layer, at base) {
+	f := c.f
+	t.touch(f)
+	before := f.m.get().content
+	now := &content{stack: []*layer{l}, size: at.size, gen: t.d.next()}
+	if before != nil {
+		now = &content{stack: append([]*layer{l}, before.stack...), size: before.size, gen: before.gen}
+	}
+	f.m.edit(func(m *more) { m.content = now })
+	t.setAt(f, base{})
+	t.after = append(t.after, func() {
+		t.d.ref(now.stack)
+		if before != nil {
+			t.d.unref(before.stack)
+		}
+		l.refs++
+		c.v.stack = append([]*layer{l}, c.v.stack...)
+		c.v.at = base{}
+	})
+	if f.named() {
+		t.want(f)
+	}
+}
+
+// unlocalized works in how an attempt to localize a file has ended. Who still reads a version that cannot be fetched is told Stale.
+// The caller holds mu.
+func (d *Drive) unlocalized(k keyed, f *file, err error) {
+	if p := d.pending[k]; p != nil && err != nil && !isUnreachable(err) && (!f.named() || isGone(err)) {
+		d.log.Warn("a version that is still open could not be kept", "drive", d.opts.Name, "key", k.key, "error", err)
+		if at := f.m.at; at.key != "" && !f.named() {
+			d.noteDisplaced(at.key, f, false)
+			return
+		}
+	}
+	if p := d.pending[k]; p != nil && err != nil {
+		p.tries++
+		p.err = err
+		p.due = time.Now().Add(backoff(p.tries, err))
+	}
+}

@@ -1,0 +1,41 @@
+// Package drive makes a [fs.Backend], an object store, a [fs.Drive]: files that can be opened, written in place, renamed and locked
+// like those of a disk, while the store has whole versions under keys.
+//
+// # Nouns
+//
+// The tree of nodes is what is wanted. A pending key is a key of the store that is not yet as the tree has it; a worker reconciles
+// it: it uploads, copies or removes, on condition that the store has what it is known to have. A layer is a staging file: bytes that
+// were written over older layers or over a version in the store. A content is a committed state of a file, a stack of layers that
+// does not change any more.
+//
+// # Rules
+//
+//   - Changes of names and attributes touch only memory and the journal. Close and fsync commit what was written to the journal; from
+//     then on it survives a crash of the daemon. fsync makes it durable against loss of power as well.
+//   - The store hears of a change about a second later; a second save, a rename over or a removal before that makes one request of
+//     all, or none. A file that stays open for writing is uploaded after 30 seconds without a commit.
+//   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
+//     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict.
+//   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL. What the store has replaced is a new
+//     node. While the store cannot be reached, what is known serves.
+//   - Every number (inode, version, change) is used once, also over restarts.
+//
+// # Errors
+//
+// All are [*fs.Error]. A version that is gone from the store, but still open, reads as Stale. NoSpace is the local disk's.
+//
+// # Concurrency
+//
+// Every call may be made at any time from any goroutine. Changes are serialised up to their publication.
+//
+// # Example
+//
+//	d, err := drive.Open(ctx, drive.Options{ID: id, Backend: bucket, State: dir})
+//	defer d.Close(ctx)
+//	err = d.Wait(ctx) // until the store has everything
+//
+// # What it does not do
+//
+// There are no hard links, no special files and no exchange of two names. It knows no store and makes no request but through the
+// Backend.
+package drive

@@ -1,0 +1,271 @@
+package drive
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/journal"
+)
+
+// Drive makes a [fs.Backend] a [fs.Drive]. Close it when done.
+type Drive struct {
+	opts    Options
+	id      fs.DriveID
+	backend fs.Backend
+	log     *slog.Logger
+	lock    *os.File
+	staging layers
+	journal *journal.Journal
+	root    *dir
+	local   patterns
+	store   reserved
+
+	ctx   context.Context // of what runs in the background
+	stop  context.CancelFunc
+	queue queue
+
+	progress progress
+	hidden   atomic.Int64
+	deaf     atomic.Int64 // until when the store is taken to be out of reach, in nanoseconds since 1970
+
+	order sync.Mutex // serialises changes up to their publication; taken after contents.mu, before mu
+	sink  func(fs.Change)
+
+	mu        sync.RWMutex // guards nodes, handles and all below
+	numbers                // seq is guarded by order too
+	closed    bool
+	pending   map[keyed]*pending
+	displaced map[string]map[inode]bool // nodes whose bytes are in the store under another path than their own, by key
+	origins   map[string]int            // see noteOrigin
+	retired   map[uint64]bool           // see retire
+	conflicts []Conflict
+	snapshot  int64 // bytes of the last checkpoint
+}
+
+var (
+	_ fs.Drive    = (*Drive)(nil)
+	_ fs.Reserver = (*Drive)(nil)
+)
+
+// Open opens a drive over a backend, which is closed with it. It reads the journal and needs no network. Busy means that another
+// daemon has the state.
+func Open(ctx context.Context, o Options) (*Drive, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fs.Wrap("open drive", o.Name, err)
+	}
+	o.setDefaults()
+	d := &Drive{
+		opts: o, id: o.ID, backend: o.Backend, log: o.Logger,
+		pending: map[keyed]*pending{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, retired: map[uint64]bool{},
+	}
+	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	d.queue.wake, d.queue.end = make(chan struct{}, 1), make(chan struct{})
+	d.store.d, d.local = d, patterns(o.LocalPatterns)
+	d.progress.init()
+	err := d.local.check()
+	if err == nil {
+		err = d.start()
+	}
+	if err != nil {
+		return nil, fs.Wrap("open drive", o.Name, errors.Join(err, d.end()))
+	}
+	go d.upload(d.ctx)
+	d.queue.kick()
+	return d, nil
+}
+
+func (d *Drive) start() error {
+	if err := d.lockState(); err != nil {
+		return err
+	}
+	d.staging.dir = filepath.Join(d.opts.State, "staging")
+	if err := os.MkdirAll(d.staging.dir, 0o700); err != nil {
+		return err
+	}
+	d.root = &dir{children: map[string]inode{}}
+	now := time.Now().UnixNano()
+	d.root.d, d.root.self, d.root.ino = d, d.root, fs.Ino(d.id, inoMade, 0)
+	d.root.m = meta{mode: fs.ModeDir | 0o755, uid: d.opts.UID, gid: d.opts.GID, mtime: now, ctime: now, kept: false}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // documented never to fail
+	d.epoch = binary.LittleEndian.Uint64(b[:]) >> 1
+	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, pending: map[keyed]pendingRecord{}}
+	var err error
+	d.journal, err = journal.Open(filepath.Join(d.opts.State, "journal"), journal.Options{
+		Types: []journal.Type{recordType}, SegmentSize: d.opts.SegmentSize, Logger: d.log,
+	}, r.apply)
+	if err != nil {
+		return err
+	}
+	if err := r.build(); err != nil {
+		return err
+	}
+	d.reserved, d.reservedSeq = d.last, d.seq // the first record takes a new block
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserve()
+	return nil
+}
+
+// stateVersion is the version of what is in the state folder.
+const stateVersion = "1\n"
+
+func (d *Drive) lockState() error {
+	if err := os.MkdirAll(d.opts.State, 0o700); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(d.opts.State, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	d.lock = lock
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return &fs.Error{Kind: fs.Busy, Err: err, Hint: "another daemon uses this drive; stop it first: jupyter-drive down"}
+	}
+	name := filepath.Join(d.opts.State, "VERSION")
+	b, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return os.WriteFile(name, []byte(stateVersion), 0o600)
+	case err != nil:
+		return err
+	case string(b) != stateVersion:
+		return &fs.Error{Path: d.opts.State, Kind: fs.Unsupported, Err: errors.New("unknown version of the state"),
+			Hint: "it was written by a newer release: use that one, or move the folder away and start anew"}
+	}
+	return nil
+}
+
+// ID returns the drive's UUID.
+func (d *Drive) ID() fs.DriveID { return d.id }
+
+// Caps returns what the drive can do.
+func (d *Drive) Caps() fs.DriveCaps {
+	return fs.DriveCaps{
+		ReadOnly: d.opts.ReadOnly, Symlinks: true, Xattrs: true, CaseFold: d.backend.Caps().CaseFold, Notices: d.opts.NamesTTL,
+	}
+}
+
+// Root returns the top directory.
+func (d *Drive) Root() fs.Dir { return d.root }
+
+// Reserved returns the engines' records, which are in the store itself.
+func (d *Drive) Reserved() fs.Reserved { return &d.store }
+
+// Publish names who is told of changes.
+func (d *Drive) Publish(sink func(fs.Change)) {
+	d.order.Lock()
+	defer d.order.Unlock()
+	d.sink = sink
+}
+
+// Statfs returns the store's quota, where it has one.
+func (d *Drive) Statfs(ctx context.Context) (fs.Statfs, error) {
+	if err := ctx.Err(); err != nil {
+		return fs.Statfs{}, fs.Wrap("statfs", "", err)
+	}
+	if q, ok := fs.As[fs.Quoter](d.backend); ok && !d.isOffline() {
+		if st, err := q.Quota(ctx); err == nil {
+			return st, nil
+		}
+	}
+	const unlimited = 1 << 38 // blocks: a pebibyte, which programs take for plenty
+	return fs.Statfs{Blocks: unlimited, Free: unlimited, Avail: unlimited, BlockSize: 4096}, nil
+}
+
+// Close waits for what is being sent to the store, but not for what is due later, which stays in the journal for the next start.
+func (d *Drive) Close(context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.stop()
+	<-d.queue.end
+	return fs.Wrap("close drive", d.opts.Name, d.end())
+}
+
+// end lets go of what Open has taken.
+func (d *Drive) end() error {
+	d.stop()
+	var errs []error
+	if d.journal != nil {
+		errs = append(errs, d.journal.Close())
+	}
+	d.mu.Lock()
+	d.closed = true
+	open := map[*layer]bool{}
+	d.eachLayer(func(l *layer) { open[l] = true })
+	d.mu.Unlock()
+	for _, l := range d.staging.take() {
+		open[l] = true
+	}
+	for l := range open {
+		errs = append(errs, l.f.Close())
+	}
+	errs = append(errs, d.backend.Close())
+	if d.lock != nil {
+		errs = append(errs, unix.Flock(int(d.lock.Fd()), unix.LOCK_UN), d.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// eachLayer calls f for the layers of all files that have a name. The caller holds mu.
+func (d *Drive) eachLayer(f func(*layer)) {
+	if d.root == nil {
+		return
+	}
+	var walk func(x *dir)
+	walk = func(x *dir) {
+		for _, n := range x.children {
+			switch n := n.(type) {
+			case *dir:
+				walk(n)
+			case *file:
+				if c := n.m.get().content; c != nil {
+					for _, l := range c.stack {
+						f(l)
+					}
+				}
+			}
+		}
+	}
+	walk(d.root)
+}
+
+// offlineFor is how long the store is not asked again by calls that can do without.
+const offlineFor = 5 * time.Second
+
+// heard notes whether the store has answered.
+func (d *Drive) heard(err error) {
+	kind := fs.KindOf(err)
+	if err != nil && (kind == fs.Unavailable || kind == fs.Timeout) {
+		d.deaf.Store(time.Now().Add(offlineFor).UnixNano())
+		return
+	}
+	if d.deaf.Load() != 0 {
+		d.deaf.Store(0)
+	}
+}
+
+// isOffline reports whether the store could not be reached a moment ago.
+func (d *Drive) isOffline() bool {
+	at := d.deaf.Load()
+	return at != 0 && time.Now().UnixNano() < at
+}
+
+// hook tells a test where the drive is.
+func (d *Drive) hook(point string) {
+	if d.opts.hook != nil {
+		d.opts.hook(point)
+	}
+}

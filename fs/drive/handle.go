@@ -1,0 +1,267 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"syscall"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// handle is an open file.
+type handle struct {
+	f     *file
+	c     *contents
+	flags fs.OpenFlags
+
+	mu   sync.Mutex // guards all below
+	at   base       // what src reads
+	src  source     // nil = nothing was needed from the store yet
+	done bool
+}
+
+var (
+	_ fs.Handle     = (*handle)(nil)
+	_ fs.Allocater  = (*handle)(nil)
+	_ fs.HoleSeeker = (*handle)(nil)
+)
+
+// Open opens the file. Where the store has other contents by now the node is superseded: a call through the mount fails with Stale,
+// so that the kernel looks the name up again, any other gets a handle of the new node.
+func (f *file) Open(ctx context.Context, flags fs.OpenFlags) (fs.Handle, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fs.Wrap("open", f.where(), err)
+	}
+	writes := flags.Has(fs.OpenWrite) || flags.Has(fs.OpenTruncate)
+	if writes && f.d.opts.ReadOnly {
+		return nil, fail("open", f.where(), fs.ReadOnly)
+	}
+	now, err := f.revalidate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if now != inode(f) {
+		if now == nil || fs.CauseOf(ctx).Origin == fs.OriginMount {
+			return nil, fail("open", f.where(), fs.Stale)
+		}
+		return now.Open(ctx, flags)
+	}
+	return f.openNow(ctx, flags)
+}
+
+func (f *file) openNow(ctx context.Context, flags fs.OpenFlags) (*handle, error) {
+	c, err := f.hold("open", flags.Has(fs.OpenWrite))
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{f: f, c: c, flags: flags}
+	if !flags.Has(fs.OpenTruncate) {
+		return h, nil
+	}
+	if err := c.truncate(ctx, 0); err != nil {
+		return nil, errors.Join(err, h.Release(ctx))
+	}
+	c.tell(ctx)
+	return h, nil
+}
+
+// Node returns the node that was opened.
+func (h *handle) Node() fs.Node { return h.f }
+
+// Attr returns the attributes.
+func (h *handle) Attr(ctx context.Context) (fs.Attr, error) { return h.f.Attr(ctx) }
+
+// SetAttr changes attributes.
+func (h *handle) SetAttr(ctx context.Context, set fs.SetAttr) (fs.Attr, error) {
+	if set.Size != nil && !h.flags.Has(fs.OpenWrite) {
+		return fs.Attr{}, h.notOpenFor("writing")
+	}
+	return h.f.SetAttr(ctx, set)
+}
+
+func (h *handle) notOpenFor(what string) error {
+	return &fs.Error{Op: "open file", Path: h.f.where(), Kind: fs.Invalid, Err: errors.New("not opened for " + what)}
+}
+
+// ReadAt reads.
+func (h *handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	switch {
+	case !h.flags.Has(fs.OpenRead):
+		return 0, h.notOpenFor("reading")
+	case off < 0:
+		return 0, fail("read", h.f.where(), fs.Invalid)
+	}
+	return h.c.read(ctx, p, off, h.from)
+}
+
+// from returns what reads a version in the store for this handle.
+func (h *handle) from(at base) remote {
+	return func(ctx context.Context, p []byte, off int64) error {
+		src, err := h.source(at)
+		if err != nil {
+			return err
+		}
+		return readAll(ctx, src, p, off)
+	}
+}
+
+func (h *handle) source(at base) (source, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.src != nil && h.at == at {
+		return h.src, nil
+	}
+	src, err := h.f.d.openSource(at)
+	if err != nil {
+		return nil, err
+	}
+	if h.src != nil {
+		h.src.Close()
+	}
+	h.src, h.at = src, at
+	return src, nil
+}
+
+// WriteAt writes.
+func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if !h.flags.Has(fs.OpenWrite) {
+		return 0, h.notOpenFor("writing")
+	}
+	if off < 0 {
+		return 0, fail("write", h.f.where(), fs.Invalid)
+	}
+	if h.flags.Has(fs.OpenAppend) {
+		off = -1
+	}
+	if err := h.f.d.throttle(ctx); err != nil {
+		return 0, err
+	}
+	if err := h.c.write(ctx, p, off); err != nil {
+		return 0, fs.Wrap("write", h.f.where(), err)
+	}
+	if h.flags.Has(fs.OpenSync) {
+		return len(p), h.Sync(ctx)
+	}
+	return len(p), nil
+}
+
+// Sync commits what was written, makes it durable on this machine, and has it uploaded soon.
+func (h *handle) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fs.Wrap("sync", h.f.where(), err)
+	}
+	if err := h.c.commit(ctx); err != nil {
+		return err
+	}
+	if err := h.c.sync(); err != nil {
+		return err
+	}
+	if err := h.f.d.journal.Sync(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	h.f.soon()
+	return nil
+}
+
+// sync makes the layers durable.
+func (c *contents) sync() error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, l := range c.v.stack {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Flush commits what was written. Where the drive is told to it waits for the store.
+func (h *handle) Flush(ctx context.Context) error {
+	if !h.flags.Has(fs.OpenWrite) {
+		return nil
+	}
+	if err := h.c.commit(ctx); err != nil {
+		return err
+	}
+	if h.f.d.opts.Close != CloseUpload {
+		return nil
+	}
+	h.f.soon()
+	return h.f.d.waitFor(ctx, h.f)
+}
+
+// Release ends the handle. What was written after the last Flush, by a mapping, is committed too.
+func (h *handle) Release(ctx context.Context) error {
+	h.mu.Lock()
+	done := h.done
+	h.done = true
+	if h.src != nil {
+		h.src.Close()
+		h.src = nil
+	}
+	h.mu.Unlock()
+	if done {
+		return nil
+	}
+	var err error
+	writes := h.flags.Has(fs.OpenWrite)
+	if writes || h.flags.Has(fs.OpenTruncate) {
+		err = h.c.commit(ctx)
+	}
+	h.f.d.mu.Lock()
+	defer h.f.d.mu.Unlock()
+	h.f.release(writes)
+	if writes && h.f.writers == 0 {
+		h.f.d.dueIn(h.f, settleAfter)
+	}
+	return err
+}
+
+// soon has a file that is to be uploaded uploaded shortly, though it is open.
+func (f *file) soon() {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.d.dueIn(f, settleAfter)
+}
+
+// Allocate is fallocate(2): space is not set aside, holes are made.
+func (h *handle) Allocate(ctx context.Context, off, size int64, mode uint32) error {
+	switch mode {
+	case 0, keepSize, keepSize | punchHole, zeroRange, zeroRange | keepSize:
+	default:
+		return fail("fallocate", h.f.where(), fs.Unsupported)
+	}
+	if !h.flags.Has(fs.OpenWrite) {
+		return h.notOpenFor("writing")
+	}
+	return fs.Wrap("fallocate", h.f.where(), h.c.allocate(ctx, off, size, mode))
+}
+
+// The bases of lseek(2) that SeekHole knows.
+const (
+	seekData = 3
+	seekHole = 4
+)
+
+// SeekHole finds data or holes. What the store has is all data.
+func (h *handle) SeekHole(ctx context.Context, off int64, whence int) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fs.Wrap("seek", h.f.where(), err)
+	}
+	if whence != seekData && whence != seekHole {
+		return 0, fail("seek", h.f.where(), fs.Invalid)
+	}
+	h.c.mu.RLock()
+	defer h.c.mu.RUnlock()
+	v := &h.c.v
+	if off >= 0 && off < v.size {
+		if whence == seekHole {
+			return v.hole(off), nil
+		}
+		if at := v.data(off); at < v.size {
+			return at, nil
+		}
+	}
+	return 0, &fs.Error{Op: "seek", Path: h.f.where(), Kind: fs.Invalid, Err: syscall.ENXIO}
+}

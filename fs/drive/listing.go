@@ -1,0 +1,446 @@
+package drive
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// List returns a snapshot, sorted by name.
+func (x *dir) List(ctx context.Context) (fs.Listing, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fs.Wrap("list", "", err)
+	}
+	if err := x.fresh(ctx, ""); err != nil {
+		return nil, fs.Wrap("list", x.where(), err)
+	}
+	x.d.mu.RLock()
+	defer x.d.mu.RUnlock()
+	return &listing{x: x, names: slices.Sorted(maps.Keys(x.children))}, nil
+}
+
+type listing struct {
+	x     *dir
+	names []string
+}
+
+func (l *listing) At(ctx context.Context, i int) (fs.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return fs.Entry{}, fs.Wrap("list", "", err)
+	}
+	if i < 0 || i >= len(l.names) {
+		return fs.Entry{}, io.EOF
+	}
+	l.x.d.mu.RLock()
+	defer l.x.d.mu.RUnlock()
+	name := l.names[i]
+	n, ok := l.x.children[name]
+	if !ok {
+		return fs.Entry{}, fail("list", name, fs.NotExist)
+	}
+	return fs.Entry{Name: name, Node: n, Attr: n.stat()}, nil
+}
+
+func (l *listing) Close() error { return nil }
+
+// fresh makes sure that the names of the directory are known as they were in the store not long ago. Where the store cannot be
+// reached, what is known serves: all names if they were ever listed, else the one that is asked for.
+func (x *dir) fresh(ctx context.Context, name string) error {
+	for {
+		x.d.mu.Lock()
+		if x.isFresh() {
+			x.d.mu.Unlock()
+			return nil
+		}
+		wait := x.loading
+		if wait == nil {
+			wait = make(chan struct{})
+			x.loading, x.touched = wait, map[string]bool{}
+			x.d.mu.Unlock()
+			return x.excuse(name, x.load(ctx, wait))
+		}
+		x.d.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		x.d.mu.RLock()
+		err := x.loadErr
+		x.d.mu.RUnlock()
+		if err != nil && fs.KindOf(err) != fs.Canceled {
+			return x.excuse(name, err)
+		}
+	}
+}
+
+// isFresh reports whether the store need not be asked. The caller holds Drive.mu.
+func (x *dir) isFresh() bool {
+	switch {
+	case !x.named():
+		return true
+	case !x.complete:
+		return false
+	case time.Since(x.listed) < x.d.opts.NamesTTL, x.d.isOffline():
+		return true
+	}
+	path, _ := x.path()
+	return x.d.movingFrom(path)
+}
+
+// excuse forgives a failure to ask the store where something is known.
+func (x *dir) excuse(name string, err error) error {
+	if err == nil || !isUnreachable(err) {
+		return err
+	}
+	x.d.mu.RLock()
+	defer x.d.mu.RUnlock()
+	if x.complete || name != "" && x.children[name] != nil {
+		return nil
+	}
+	return err
+}
+
+// isUnreachable reports whether an error says that the store could not be asked.
+func isUnreachable(err error) bool {
+	switch fs.KindOf(err) {
+	case fs.Unavailable, fs.Timeout, fs.Throttled, fs.Credentials, fs.Busy:
+		return true
+	}
+	return false
+}
+
+// load asks the store for all names and works them in. done is x.loading.
+func (x *dir) load(ctx context.Context, done chan struct{}) error {
+	x.d.mu.RLock()
+	key, _ := x.path()
+	if m := x.m.get(); m.moved {
+		key = m.origin
+	}
+	x.d.mu.RUnlock()
+	infos, err := x.d.list(ctx, key)
+	if err == nil {
+		err = x.merge(key, infos)
+	}
+	x.d.mu.Lock()
+	defer x.d.mu.Unlock()
+	x.loading, x.loadErr, x.touched = nil, err, nil
+	close(done)
+	return err
+}
+
+// list returns all that the store has directly in a directory.
+func (d *Drive) list(ctx context.Context, key string) ([]fs.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.opts.Deadline)
+	defer cancel()
+	var all []fs.Info
+	token := ""
+	for {
+		page, err := d.backend.List(ctx, key, fs.ListOptions{Token: token})
+		d.heard(err)
+		switch {
+		case err != nil && fs.KindOf(err) == fs.NotExist:
+			return nil, nil // known here only, or gone
+		case err != nil:
+			return nil, err
+		}
+		all = append(all, page.Infos...)
+		d.hidden.Add(int64(page.Hidden))
+		if token = page.Next; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// merge works a whole listing of key in, which is the directory's own path, or where its children were before it was moved.
+func (x *dir) merge(key string, infos []fs.Info) error {
+	return x.d.settle("list", key, func(t *tx) error {
+		path, ok := x.path()
+		if !ok {
+			return nil
+		}
+		moved := x.m.get().moved
+		if from := x.m.get().origin; moved && from != key || !moved && path != key {
+			return nil // it was moved meanwhile: the next one will do
+		}
+		seen := make(map[string]bool, len(infos))
+		for i := range infos {
+			name := infos[i].Key[strings.LastIndexByte(infos[i].Key, '/')+1:]
+			if fs.CheckName(name) != nil || x.reserved(name) || x.touched[name] {
+				continue
+			}
+			seen[name] = true
+			if moved {
+				t.adopt(x, name, &infos[i])
+			} else {
+				t.found(x, name, &infos[i])
+			}
+		}
+		if moved {
+			t.touch(x)
+			x.m.edit(func(m *more) { m.moved, m.origin = false, "" })
+			t.d.noteOrigin(key, -1)
+			t.undo = append(t.undo, func() { t.d.noteOrigin(key, 1) })
+		} else if x.complete || len(x.children) > len(seen) {
+			t.missed(x, seen)
+		}
+		t.after = append(t.after, func() { x.complete, x.listed = true, time.Now() })
+		return nil
+	})
+}
+
+// found works in what the store has under a name.
+func (t *tx) found(x *dir, name string, info *fs.Info) {
+	n := x.children[name]
+	if t.awaits(info.Key) {
+		return // what this drive wants there comes first
+	}
+	if n == nil {
+		t.placeFound(x, name, info)
+		if x.complete {
+			t.record(fs.OpCreate, x.children[name], fs.Change{})
+		}
+		return
+	}
+	m := &n.meta().m
+	switch {
+	case (n.kind() == kindDir) != (info.Type == fs.Directory):
+		t.replaceFound(x, name, info)
+	case n.kind() == kindDir:
+		if !info.Implicit && m.at.version == "" {
+			m.at.version = markerVersion
+		}
+	case m.at.key == "" && m.at.version == info.Version:
+		if f, ok := n.(*file); ok {
+			f.checked = t.now
+		}
+	case m.at.version == "" && t.d.isLocal(n):
+	default:
+		t.replaceFound(x, name, info)
+	}
+}
+
+// awaits reports whether a key is to be brought up to date still.
+func (t *tx) awaits(key string) bool {
+	return t.d.pending[keyed{key, false}] != nil || t.d.pending[keyed{key, true}] != nil
+}
+
+// missed removes the children that the store does not have any more.
+func (t *tx) missed(x *dir, seen map[string]bool) {
+	for name, n := range x.children {
+		if seen[name] || x.touched[name] || t.needed(n) {
+			continue
+		}
+		t.vanish(x, name)
+	}
+}
+
+// needed reports whether a node has something that the store does not have (yet).
+func (t *tx) needed(n inode) bool {
+	if t.d.pending[keyOf(n)] != nil {
+		return true
+	}
+	if x, ok := n.(*dir); ok {
+		for _, c := range x.children {
+			if t.needed(c) {
+				return true
+			}
+		}
+		return x.m.get().moved || x.m.at.version == "" && x.m.get().local && t.d.isLocal(n)
+	}
+	m := &n.meta().m
+	return m.at.version == "" || m.at.key != "" || m.get().content != nil
+}
+
+// vanish takes a name away that somebody has removed in the store.
+func (t *tx) vanish(x *dir, name string) {
+	n := x.children[name]
+	path, _ := n.meta().path()
+	t.discard(x, name)
+	t.record(fs.OpRemove, n, fs.Change{Path: fs.Path(path)})
+}
+
+// discard takes a name away, with all below it, without a word to the store.
+func (t *tx) discard(x *dir, name string) {
+	n := x.children[name]
+	if sub, ok := n.(*dir); ok {
+		for name := range sub.children {
+			t.discard(sub, name)
+		}
+	}
+	t.retire(n)
+	if m := &n.meta().m; m.at.version != "" && m.at.key == "" && n.kind() != kindDir {
+		at := m.at
+		at.key, _ = n.meta().path()
+		t.setAt(n, at)
+	}
+	t.unplace(x, name)
+	t.bury(n)
+}
+
+// retire makes sure that a number that was made of key and version is not used again.
+func (t *tx) retire(n inode) { t.d.retired[n.meta().ino] = true }
+
+// placeFound makes a node of what the store has, which takes no place in the journal.
+func (t *tx) placeFound(x *dir, name string, info *fs.Info) inode {
+	n := t.d.newFound(info, t.now)
+	m := &n.meta().m
+	m.parent, m.name = x, name
+	t.put(x, name, n)
+	return n
+}
+
+// replaceFound gives a name to what the store has there now: it is a new node.
+func (t *tx) replaceFound(x *dir, name string, info *fs.Info) inode {
+	old := x.children[name]
+	before := old.meta().m.get()
+	kept := old.meta().m.kept
+	uid, gid := old.meta().m.uid, old.meta().m.gid
+	t.discard(x, name)
+	n := t.placeFound(x, name, info)
+	m := &n.meta().m
+	if n.kind() == old.kind() && (kept || !before.id.IsZero()) {
+		m.uid, m.gid = uid, gid
+		m.edit(func(m *more) { m.id, m.xattrs = before.id, before.xattrs })
+		if info.Partial || !info.HasMode {
+			m.mode = old.meta().m.mode
+		}
+		t.touch(n)
+	}
+	t.after = append(t.after, func() { old.meta().superseded.Store(true) })
+	t.record(fs.OpReplace, n, fs.Change{Old: old})
+	return n
+}
+
+// newFound returns a node for what the store has. The caller holds mu.
+func (d *Drive) newFound(info *fs.Info, now int64) inode {
+	at := base{version: info.Version, size: max(info.Size, 0)}
+	modTime := info.ModTime
+	if modTime.IsZero() {
+		modTime = info.Stored
+	}
+	stampAt := now
+	if !modTime.IsZero() {
+		stampAt = modTime.UnixNano()
+	}
+	m := meta{uid: d.opts.UID, gid: d.opts.GID, mtime: stampAt, ctime: stampAt, version: info.Version, at: at, size: at.size}
+	if !info.FileID.IsZero() {
+		m.edit(func(m *more) { m.id = info.FileID })
+	}
+	perm := func(normal uint32) uint32 {
+		if info.HasMode {
+			return info.Mode & fs.ModePerm
+		}
+		return normal
+	}
+	var n inode
+	switch info.Type {
+	case fs.Directory:
+		m.mode, m.size, m.version, m.at = fs.ModeDir|perm(0o755), 0, "", base{}
+		if !info.Implicit {
+			m.at.version = markerVersion
+		}
+		n = &dir{children: map[string]inode{}}
+	case fs.Symlink:
+		m.mode, m.version = fs.ModeSymlink|0o777, ""
+		m.edit(func(m *more) { m.link = info.Link })
+		n = &symlink{}
+	default:
+		m.mode = fs.ModeFile | perm(0o644)
+		n = &file{checked: now}
+	}
+	x := n.meta()
+	x.d, x.self, x.m = d, n, m
+	x.ino = d.foundIno(info)
+	return n
+}
+
+// foundIno returns the number of a node that was found in the store: the same over restarts.
+func (d *Drive) foundIno(info *fs.Info) uint64 {
+	key, v := hash(info.Key), hash(string(info.Version))
+	for salt := uint64(0); ; salt++ {
+		if ino := fs.Ino(d.id, inoFound, key, v, uint64(info.Type), salt); !d.retired[ino] {
+			return ino
+		}
+	}
+}
+
+// revalidate asks the store whether the file is the one that it has, unless it was asked a moment ago. It returns the node that has
+// the name now, nil if none has.
+func (f *file) revalidate(ctx context.Context) (inode, error) {
+	d := f.d
+	d.mu.RLock()
+	key, named := f.path()
+	due := named && f.m.at.key == "" && f.m.at.version != "" && d.pending[keyed{key, false}] == nil && f.live == nil &&
+		time.Now().UnixNano()-f.checked > int64(d.opts.ContentsTTL) && !d.isOffline()
+	d.mu.RUnlock()
+	if !due {
+		return f, nil
+	}
+	info, err := d.stat(ctx, key)
+	if err != nil && fs.KindOf(err) != fs.NotExist {
+		if isUnreachable(err) {
+			return f, nil
+		}
+		return nil, fs.Wrap("open", key, err)
+	}
+	gone := err != nil
+	var now inode
+	err = d.settle("open", key, func(t *tx) error {
+		at, ok := f.path()
+		if !ok || at != key || t.awaits(key) || f.m.at.key != "" {
+			if now = f; !ok {
+				now = nil
+			}
+			return nil
+		}
+		now = t.compare(f, info, gone)
+		return nil
+	})
+	return now, err
+}
+
+// stat asks the store for a key.
+func (d *Drive) stat(ctx context.Context, key string) (fs.Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.opts.Deadline)
+	defer cancel()
+	info, err := d.backend.Stat(ctx, key)
+	d.heard(err)
+	return info, err
+}
+
+// compare works in what the store says of one file, and returns the node that has its name then.
+func (t *tx) compare(f *file, info fs.Info, gone bool) inode {
+	x, name := f.m.parent, f.m.name
+	switch {
+	case gone:
+		t.vanish(x, name)
+		return nil
+	case f.m.at.version == info.Version && info.Type == fs.File:
+		f.checked = t.now
+		t.dress(f, info)
+		return f
+	}
+	return t.replaceFound(x, name, &info)
+}
+
+// dress takes over attributes that a listing does not tell.
+func (t *tx) dress(f *file, info fs.Info) {
+	if info.Partial || f.m.kept || f.m.metaDirty {
+		return
+	}
+	if info.HasMode {
+		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
+	}
+	if !info.ModTime.IsZero() {
+		f.m.mtime = info.ModTime.UnixNano()
+	}
+	if !info.FileID.IsZero() && f.m.get().id.IsZero() {
+		f.m.edit(func(m *more) { m.id = info.FileID })
+	}
+}

@@ -1,0 +1,291 @@
+package drive
+
+import (
+	"context"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// inode is a file, dir or symlink.
+type inode interface {
+	fs.Node
+	meta() *node
+	stat() fs.Attr // with Drive.mu held
+	kind() kind
+}
+
+// node is what all inodes have.
+type node struct {
+	d          *Drive
+	self       inode
+	ino        uint64
+	superseded atomic.Bool
+	m          meta // guarded by Drive.mu, changed through tx.touch only
+}
+
+// meta is what is known of a node. Of a file that is being written to it is the state of the last commit.
+type meta struct {
+	parent *dir // nil for the root and for what has no name
+	name   string
+
+	mode, uid, gid uint32
+	kept           bool  // the journal knows the node
+	metaDirty      bool  // the store does not have these attributes yet
+	size           int64 // of contents
+	mtime, ctime   int64 // nanoseconds since 1970
+	version        version
+	at             base // contents in the store; key "" = that of the node's own path
+	more           *more
+}
+
+// more is what few nodes have. It is not changed but replaced.
+type more struct {
+	id           fs.FileID
+	atime, btime int64
+	link         string // symlink: target
+	xattrs       map[string][]byte
+	content      *content // file: committed bytes that the store does not have yet
+	origin       string   // dir: where its children are in the store
+	moved        bool     // dir: origin is valid, the children are to be moved
+	local        bool     // dir: was made here, and the store has nothing below it but what this drive put there
+	conflict     string   // path of the file of which this is the losing version
+	last         string   // the path it had when its name went
+}
+
+// content is one committed state of a file's bytes: layers over meta.at. It does not change.
+type content struct {
+	stack []*layer
+	size  int64
+	gen   uint64 // names it
+}
+
+// get returns more for reading.
+func (m *meta) get() *more {
+	if m.more == nil {
+		return &more{}
+	}
+	return m.more
+}
+
+// edit replaces more by a copy that f has changed.
+func (m *meta) edit(f func(*more)) {
+	c := *m.get()
+	f(&c)
+	m.more = &c
+}
+
+func (n *node) meta() *node { return n }
+
+// Ino returns the inode number.
+func (n *node) Ino() uint64 { return n.ino }
+
+// Drive returns the drive's id.
+func (n *node) Drive() fs.DriveID { return n.d.id }
+
+// Superseded reports whether the contents were replaced.
+func (n *node) Superseded() bool { return n.superseded.Load() }
+
+// Path returns where the node is.
+func (n *node) Path() (string, bool) {
+	n.d.mu.RLock()
+	defer n.d.mu.RUnlock()
+	return n.path()
+}
+
+// path is Path with Drive.mu held.
+func (n *node) path() (string, bool) {
+	switch {
+	case n == &n.d.root.node:
+		return "", true
+	case n.m.parent == nil:
+		return n.m.get().last, false
+	}
+	dir, ok := n.m.parent.path()
+	return join(dir, n.m.name), ok
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// where is the path for messages.
+func (n *node) where() string {
+	p, _ := n.Path()
+	return p
+}
+
+// named reports whether the node has a name. The caller holds Drive.mu.
+func (n *node) named() bool { return n.m.parent != nil || n == &n.d.root.node }
+
+// stat returns the attributes. The caller holds Drive.mu.
+func (n *node) stat() fs.Attr {
+	m := &n.m
+	a := fs.Attr{
+		Ino: n.ino, Mode: m.mode, Nlink: 1, UID: m.uid, GID: m.gid, Size: m.size, Blocks: (m.size + 511) / 512,
+		Mtime: stamp(m.mtime), Ctime: stamp(m.ctime), Atime: stamp(m.mtime), Btime: stamp(m.mtime),
+	}
+	if m.more != nil && m.more.atime != 0 {
+		a.Atime = stamp(m.more.atime)
+	}
+	if m.more != nil && m.more.btime != 0 {
+		a.Btime = stamp(m.more.btime)
+	}
+	if !n.named() {
+		a.Nlink = 0
+	}
+	return a
+}
+
+func stamp(ns int64) time.Time { return time.Unix(0, ns) }
+
+// Attr returns the attributes.
+func (n *node) Attr(ctx context.Context) (fs.Attr, error) {
+	if err := ctx.Err(); err != nil {
+		return fs.Attr{}, fs.Wrap("stat", "", err)
+	}
+	n.d.mu.RLock()
+	defer n.d.mu.RUnlock()
+	return n.self.stat(), nil
+}
+
+// FileID returns the document's identity.
+func (n *node) FileID(ctx context.Context) (fs.FileID, error) {
+	if err := ctx.Err(); err != nil {
+		return fs.FileID{}, fs.Wrap("file id", "", err)
+	}
+	n.d.mu.RLock()
+	id := n.m.get().id
+	n.d.mu.RUnlock()
+	if !id.IsZero() {
+		return id, nil
+	}
+	_, err := n.d.change(context.WithoutCancel(ctx), "file id", n.where(), func(t *tx) error {
+		if id = n.m.get().id; id.IsZero() {
+			id = fs.NewFileID()
+			t.setID(n.self, id)
+		}
+		return nil
+	})
+	return id, err
+}
+
+// Adopt makes id the document's identity.
+func (n *node) Adopt(ctx context.Context, id fs.FileID) error {
+	_, err := n.d.mutate(ctx, "adopt", n.where(), func(t *tx) error {
+		t.setID(n.self, id)
+		return nil
+	})
+	return err
+}
+
+// setID gives a node an identity.
+func (t *tx) setID(n inode, id fs.FileID) {
+	t.touch(n)
+	n.meta().m.edit(func(m *more) { m.id = id })
+}
+
+// SetAttr changes attributes.
+func (n *node) SetAttr(ctx context.Context, set fs.SetAttr) (a fs.Attr, err error) {
+	if set.Size != nil {
+		f, ok := n.self.(*file)
+		if !ok {
+			return a, fail("truncate", n.where(), map[bool]fs.Kind{true: fs.IsDir, false: fs.Invalid}[n.self.kind() == kindDir])
+		}
+		if err := f.resize(ctx, *set.Size); err != nil {
+			return a, err
+		}
+		set.Size = nil
+		if set == (fs.SetAttr{}) {
+			return n.self.Attr(ctx)
+		}
+	}
+	_, err = n.d.mutate(ctx, "setattr", n.where(), func(t *tx) error {
+		t.apply(n.self, set)
+		t.record(fs.OpAttr, n.self, fs.Change{})
+		a = n.self.stat()
+		return nil
+	})
+	return a, err
+}
+
+// apply changes attributes other than the size.
+func (t *tx) apply(n inode, set fs.SetAttr) {
+	t.touch(n)
+	x := n.meta()
+	m := &x.m
+	stored := false
+	if set.Mode != nil && m.mode&fs.ModePerm != *set.Mode&fs.ModePerm {
+		m.mode, stored = m.mode&fs.ModeType|*set.Mode&fs.ModePerm, true
+	}
+	if set.UID != nil {
+		m.uid = *set.UID
+	}
+	if set.GID != nil {
+		m.gid = *set.GID
+	}
+	if set.Atime != nil {
+		m.edit(func(m *more) { m.atime = set.Atime.UnixNano() })
+	}
+	if set.Mtime != nil {
+		stored = stored || m.mtime != set.Mtime.UnixNano()
+		m.mtime = set.Mtime.UnixNano()
+		if f, ok := n.(*file); ok && f.live != nil {
+			f.live.mtime = m.mtime
+		}
+	}
+	m.ctime = t.now
+	if stored && n.kind() == kindFile {
+		m.metaDirty = true
+		t.want(n)
+	}
+}
+
+// init makes self a new inode of this drive's own making. The caller holds Drive.mu.
+func (n *node) init(t *tx, self inode, mode uint32, o fs.CreateOptions) {
+	n.d, n.self, n.ino = t.d, self, fs.Ino(t.d.id, inoMade, t.d.next())
+	n.m = meta{mode: mode | o.Mode&fs.ModePerm, uid: t.d.opts.UID, gid: t.d.opts.GID, mtime: t.now, ctime: t.now}
+	n.m.edit(func(m *more) { m.atime, m.btime = t.now, t.now })
+	if o.Owner.Set {
+		n.m.uid, n.m.gid = o.Owner.UID, o.Owner.GID
+	}
+}
+
+// What inode numbers are made of besides the drive.
+const (
+	inoMade  = 1 // a counter
+	inoFound = 2 // what was found in the store
+)
+
+// symlink is a symbolic link.
+type symlink struct{ node }
+
+func (l *symlink) kind() kind { return kindSymlink }
+
+func (l *symlink) stat() fs.Attr {
+	a := l.node.stat()
+	a.Size = int64(len(l.m.get().link))
+	return a
+}
+
+// Open refuses: the kernel reads links itself.
+func (l *symlink) Open(context.Context, fs.OpenFlags) (fs.Handle, error) {
+	return nil, &fs.Error{Op: "open", Path: l.where(), Kind: fs.Invalid, Err: syscall.ELOOP}
+}
+
+// Readlink returns the target.
+func (l *symlink) Readlink(ctx context.Context) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", fs.Wrap("readlink", "", err)
+	}
+	l.d.mu.RLock()
+	defer l.d.mu.RUnlock()
+	return l.m.get().link, nil
+}
+
+func fail(op, path string, kind fs.Kind) error { return &fs.Error{Op: op, Path: path, Kind: kind} }

@@ -1,0 +1,171 @@
+package drive
+
+import (
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// How long the store is not told of a change, so that later ones can make it needless.
+const (
+	settleAfter = time.Second      // after a close, an fsync or a change of names
+	idleAfter   = 30 * time.Second // while a file is open for writing
+)
+
+// keyed is a key of the store, of a file (or symlink) or of a directory.
+type keyed struct {
+	key string
+	dir bool
+}
+
+// markerVersion is the version of a directory that the store has by itself, not only as a prefix of keys.
+const markerVersion version = "dir"
+
+// pending is a key of the store to be brought up to what the tree has at that path. All is guarded by Drive.mu.
+type pending struct {
+	pendingRecord
+	due    time.Time
+	busy   bool // a worker is at it
+	again  bool // it was changed meanwhile
+	unsure bool // a write may have reached the store whose answer did not come back
+	tries  int  // failures in a row
+	err    error
+	stuck  time.Time // since when it waits for others; zero = it does not
+}
+
+func (p *pending) keyed() keyed { return keyed{p.key, p.dir} }
+
+// setPending changes what is known of a key; nil takes it out.
+func (t *tx) setPending(k keyed, p *pending) {
+	before, had := t.d.pending[k]
+	t.undo = append(t.undo, func() {
+		if had {
+			t.d.pending[k] = before
+		} else {
+			delete(t.d.pending, k)
+		}
+	})
+	t.keys = append(t.keys, k)
+	if p == nil {
+		delete(t.d.pending, k)
+		t.after = append(t.after, t.d.progress.changed)
+		return
+	}
+	t.d.pending[k] = p
+	t.after = append(t.after, t.d.queue.kick)
+}
+
+// edit returns a copy of what is known of a key, to be changed: it takes the place of the other when the change is written down.
+func (t *tx) edit(k keyed) *pending {
+	p := &pending{pendingRecord: pendingRecord{key: k.key, dir: k.dir, since: t.now}}
+	if before := t.d.pending[k]; before != nil {
+		*p = *before
+		p.again = true
+	}
+	t.setPending(k, p)
+	return p
+}
+
+// keyOf returns the key of a node's own path. The caller holds Drive.mu.
+func keyOf(n inode) keyed {
+	path, _ := n.meta().path()
+	return keyed{path, n.kind() == kindDir}
+}
+
+// want has the node's own key brought up to date soon.
+func (t *tx) want(n inode) { t.wantAfter(n, settleAfter) }
+
+func (t *tx) wantAfter(n inode, wait time.Duration) {
+	x := n.meta()
+	if !x.named() || x.m.parent == nil {
+		return
+	}
+	k := keyOf(n)
+	if t.d.isLocal(n) && t.d.pending[k] == nil {
+		return
+	}
+	if t.d.pending[k] == nil && x.m.at.key == "" && x.m.at.version != "" {
+		p := t.edit(k)
+		p.have = x.m.at.version
+		p.due = time.Now().Add(wait)
+		return
+	}
+	p := t.edit(k)
+	p.tries, p.err = 0, nil
+	p.due = time.Now().Add(wait)
+}
+
+// leave notes that n gives up its path, before it does: what the store has there is to go.
+func (t *tx) leave(n inode) {
+	x := n.meta()
+	k := keyOf(n)
+	own := x.m.at.key == "" && x.m.at.version != ""
+	before := t.d.pending[k]
+	switch {
+	case before != nil && before.have == "" && !before.busy && !before.unsure:
+		t.setPending(k, nil)
+	case before != nil, own:
+		p := t.edit(k)
+		if before == nil {
+			p.have = x.m.at.version
+		}
+		p.tries, p.err = 0, nil
+		p.due = time.Now().Add(settleAfter)
+	}
+	if own && n.kind() == kindDir {
+		t.touch(n)
+		x.m.at = base{}
+	} else if own {
+		at := x.m.at
+		at.key = k.key
+		t.setAt(n, at)
+	}
+}
+
+// setAt changes where a node's bytes are in the store, and keeps account of those that are not at the node's own path.
+func (t *tx) setAt(n inode, at base) {
+	t.touch(n)
+	x := n.meta()
+	t.displace(x.m.at.key, n, false)
+	t.displace(at.key, n, true)
+	x.m.at = at
+}
+
+// displace notes whether n needs what the store has at key.
+func (t *tx) displace(key string, n inode, needs bool) {
+	if key == "" {
+		return
+	}
+	set := t.d.displaced[key]
+	if set[n] == needs {
+		return
+	}
+	t.undo = append(t.undo, func() { t.d.noteDisplaced(key, n, !needs) })
+	t.d.noteDisplaced(key, n, needs)
+}
+
+func (d *Drive) noteDisplaced(key string, n inode, needs bool) {
+	set := d.displaced[key]
+	switch {
+	case !needs:
+		if delete(set, n); len(set) == 0 {
+			delete(d.displaced, key)
+		}
+		return
+	case set == nil:
+		set = map[inode]bool{}
+		d.displaced[key] = set
+	}
+	set[n] = true
+}
+
+// fetchKey returns where a node's bytes are. The caller holds Drive.mu.
+func (n *node) baseAt() base {
+	at := n.m.at
+	if at.key == "" && at.version != "" {
+		at.key, _ = n.path()
+	}
+	return at
+}
+
+var _ = fs.File

@@ -1,0 +1,511 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// job is a key being brought up to date: what is wanted there and what is known of the store, as of one moment.
+type job struct {
+	keyed
+	have    version
+	unsure  bool
+	trash   bool
+	n       inode    // what the tree has there; nil = nothing
+	m       meta     // of n
+	content *content // of n, if it is a file with bytes that the store does not have
+	v       view     // the bytes of n
+	gen     uint64   // names what is written
+}
+
+// begin takes down what a key needs. Its layers stay until the job ends.
+func (d *Drive) job(k keyed) (*job, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.pending[k]
+	if p == nil {
+		return nil, false
+	}
+	j := &job{keyed: k, have: p.have, unsure: p.unsure, trash: p.trash, n: d.at(k)}
+	if j.n == nil {
+		return j, true
+	}
+	j.m, j.gen = j.n.meta().m, j.n.meta().ino
+	if f, ok := j.n.(*file); ok {
+		j.v, j.content = f.view(), j.m.get().content
+		if j.content != nil {
+			j.gen = j.content.gen
+		}
+		d.ref(j.v.stack)
+	}
+	return j, true
+}
+
+func (d *Drive) endJob(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unref(j.v.stack)
+}
+
+// reconcile brings one key of the store up to date. It returns nil when that is done, or when the next step is to be taken by
+// another call.
+func (d *Drive) reconcile(ctx context.Context, k keyed) error {
+	j, ok := d.job(k)
+	if !ok {
+		return nil
+	}
+	defer d.endJob(j)
+	switch n := j.n.(type) {
+	case nil:
+		return d.reconcileGone(ctx, j)
+	case *dir:
+		return d.reconcileDir(ctx, j, n)
+	case *symlink:
+		return d.reconcileSymlink(ctx, j)
+	case *file:
+		return d.reconcileFile(ctx, j, n)
+	}
+	return nil
+}
+
+// reconcileGone removes what the store has under a key that nobody has any more.
+func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
+	if j.have == "" && j.unsure {
+		if err := d.recover(ctx, j); err != nil || j.have == "" {
+			return err
+		}
+	}
+	if j.have == "" {
+		return d.settled(j)
+	}
+	if j.trash && !j.dir {
+		if err := d.toTrash(ctx, j); err != nil {
+			return err
+		}
+	}
+	o := fs.RemoveOptions{Dir: j.dir}
+	if !j.dir {
+		o.Cond.IfVersion = j.have
+	}
+	d.hook("store:remove:before")
+	err := d.backend.Remove(ctx, j.key, o)
+	d.heard(err)
+	d.hook("store:remove:after")
+	switch {
+	case err == nil, fs.KindOf(err) == fs.NotExist:
+		return d.settled(j)
+	case fs.KindOf(err) == fs.Conflict:
+		d.log.Info("a removed file was changed in the store, and stays", "drive", d.opts.Name, "key", j.key)
+		return errors.Join(d.settled(j), d.expire(j.key))
+	}
+	return err
+}
+
+// recover finds out whether a write whose answer was lost has reached the store.
+func (d *Drive) recover(ctx context.Context, j *job) error {
+	info, err := d.stat(ctx, j.key)
+	switch {
+	case err == nil && d.isOurs(info.WriteID, j.key):
+		j.have = info.Version
+		return nil
+	case err == nil || fs.KindOf(err) == fs.NotExist:
+		return d.settled(j)
+	}
+	return err
+}
+
+// settled takes a key out: the store has what is wanted.
+func (d *Drive) settled(j *job) error {
+	return d.settle("settle", j.key, func(t *tx) error {
+		if p := t.d.pending[j.keyed]; p != nil && t.d.at(j.keyed) != nil && j.n == nil {
+			now := t.edit(j.keyed) // something was made there meanwhile
+			now.have, now.unsure = "", false
+			return nil
+		}
+		t.setPending(j.keyed, nil)
+		t.touchName(j.key)
+		return nil
+	})
+}
+
+// touchName notes that a listing under way may not know the present state of a key.
+func (t *tx) touchName(key string) {
+	dir, name := split(key)
+	if x, ok := t.d.lookup(dir).(*dirNode); ok {
+		x.note(name)
+	}
+}
+
+type dirNode = dir
+
+// expire has the directory of a key listed anew when it is next asked for.
+func (d *Drive) expire(key string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	path, _ := split(key)
+	if x, ok := d.lookup(path).(*dir); ok {
+		x.listed = time.Time{}
+	}
+	return nil
+}
+
+// reconcileDir makes a directory's marker, after its children were found if it was moved before they were known.
+func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
+	if j.m.get().moved {
+		return x.fresh(ctx, "")
+	}
+	if maker, ok := fs.As[fs.Mkdirer](d.backend); ok && j.have == "" && j.m.at.version == "" {
+		d.hook("store:mkdir:before")
+		_, err := maker.Mkdir(ctx, j.key, fs.Cond{IfAbsent: true})
+		d.heard(err)
+		d.hook("store:mkdir:after")
+		if err != nil && fs.KindOf(err) != fs.Exist {
+			return err
+		}
+	}
+	return d.settle("mkdir", j.key, func(t *tx) error {
+		if t.d.at(j.keyed) != inode(x) {
+			p := t.edit(j.keyed)
+			p.have = markerVersion
+			return nil
+		}
+		t.touch(x)
+		x.m.at = base{version: markerVersion}
+		t.setPending(j.keyed, nil)
+		t.touchName(j.key)
+		return nil
+	})
+}
+
+// reconcileSymlink writes a symbolic link.
+func (d *Drive) reconcileSymlink(ctx context.Context, j *job) error {
+	if j.m.at.key == "" && j.m.at.version != "" {
+		return d.settled(j)
+	}
+	o := d.writeOptions(j)
+	o.Link, o.Size = j.m.get().link, 0
+	if err := d.attempt(j); err != nil {
+		return err
+	}
+	info, err := d.stream(ctx, j.key, nil, o)
+	return d.wrote(ctx, j, info, err)
+}
+
+// reconcileFile uploads contents, copies on the store's side, or sets attributes.
+func (d *Drive) reconcileFile(ctx context.Context, j *job, f *file) error {
+	own := j.m.at.key == "" && j.m.at.version != ""
+	switch {
+	case j.content != nil, j.m.at.version == "":
+		if j.content == nil && d.isBeingMade(f) {
+			return d.postpone(j)
+		}
+		return d.put(ctx, j)
+	case !own:
+		return d.copy(ctx, j)
+	case j.m.metaDirty:
+		return d.setMeta(ctx, j)
+	}
+	return d.settled(j)
+}
+
+// isBeingMade reports whether a file was made whose bytes nobody has committed yet.
+func (d *Drive) isBeingMade(f *file) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return f.writers > 0
+}
+
+// postpone leaves a key for later.
+func (d *Drive) postpone(j *job) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.pending[j.keyed]; p != nil {
+		p.due = time.Now().Add(idleAfter)
+	}
+	return nil
+}
+
+// attempt notes that from here on the store may have what the job writes.
+func (d *Drive) attempt(j *job) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.pending[j.keyed]
+	if p == nil || d.ctx.Err() != nil {
+		return context.Canceled
+	}
+	p.unsure = true
+	return nil
+}
+
+// cond is the condition of the job's write.
+func (j *job) cond() fs.Cond {
+	if j.have == "" {
+		return fs.Cond{IfAbsent: true}
+	}
+	return fs.Cond{IfVersion: j.have}
+}
+
+// writeOptions describe the new version of the job's key.
+func (d *Drive) writeOptions(j *job) fs.WriteOptions {
+	return fs.WriteOptions{
+		Cond: j.cond(), Size: j.v.size, ModTime: stamp(j.m.mtime), Mode: j.m.mode & fs.ModePerm, HasMode: true,
+		FileID: j.m.get().id, WriteID: d.writeID(j.key, j.gen),
+	}
+}
+
+// writeID names a write: it is made of what the journal has, so that it is the same after a restart.
+func (d *Drive) writeID(key string, gen uint64) string {
+	return fmt.Sprintf("%s.%x", d.writePrefix(key), gen)
+}
+
+func (d *Drive) writePrefix(key string) string { return fmt.Sprintf("%016x", fs.Ino(d.id, hash(key))) }
+
+// isOurs reports whether this drive has made a write of that id to key.
+func (d *Drive) isOurs(id, key string) bool {
+	prefix := d.writePrefix(key) + "."
+	return len(id) > len(prefix) && id[:len(prefix)] == prefix
+}
+
+// put uploads contents.
+func (d *Drive) put(ctx context.Context, j *job) error {
+	if err := d.attempt(j); err != nil {
+		return err
+	}
+	from, done := d.reader(j.v.at)
+	defer done()
+	src := &viewReader{ctx: ctx, v: &j.v, from: from}
+	o := d.writeOptions(j)
+	d.hook("store:put:before")
+	info, err := d.send(ctx, j, src, o)
+	d.hook("store:put:after")
+	return d.wrote(ctx, j, info, err)
+}
+
+// send chooses how contents are sent.
+func (d *Drive) send(ctx context.Context, j *job, src io.ReaderAt, o fs.WriteOptions) (fs.Info, error) {
+	if up, ok := fs.As[fs.Uploads](d.backend); ok {
+		if o.Size <= d.opts.PartSize {
+			return up.Put(ctx, j.key, src, o)
+		}
+		return d.sendParts(ctx, up, j, src, o)
+	}
+	return d.stream(ctx, j.key, io.NewSectionReader(src, 0, o.Size), o)
+}
+
+// stream writes contents in one go.
+func (d *Drive) stream(ctx context.Context, key string, r io.Reader, o fs.WriteOptions) (fs.Info, error) {
+	w, err := d.backend.Write(ctx, key, o)
+	if err != nil {
+		return fs.Info{}, err
+	}
+	if r != nil {
+		if _, err := io.Copy(w, r); err != nil {
+			return fs.Info{}, errors.Join(err, w.Abort())
+		}
+	}
+	info, err := w.Commit(ctx)
+	if err != nil {
+		return fs.Info{}, errors.Join(err, w.Abort())
+	}
+	return info, nil
+}
+
+// wrote works in the store's answer to a write.
+func (d *Drive) wrote(ctx context.Context, j *job, info fs.Info, err error) error {
+	d.heard(err)
+	switch {
+	case err == nil:
+		return d.stored(j, info)
+	case isCondition(err):
+		return d.conflict(ctx, j)
+	}
+	return err
+}
+
+// isCondition reports whether an error says that a condition of a write did not hold.
+func isCondition(err error) bool {
+	kind := fs.KindOf(err)
+	return kind == fs.Exist || kind == fs.Conflict || kind == fs.NotExist
+}
+
+// stored works in that the store has, as info, what the job has written.
+func (d *Drive) stored(j *job, info fs.Info) error {
+	f, ok := j.n.(*file)
+	if !ok {
+		return d.settle("settle", j.key, func(t *tx) error { return t.stored(j, info, nil) })
+	}
+	d.mu.Lock()
+	c := f.acquire(false) // so that its bytes stay where they are
+	d.mu.Unlock()
+	c.mu.Lock()
+	err := d.settle("settle", j.key, func(t *tx) error { return t.stored(j, info, c) })
+	c.mu.Unlock()
+	d.mu.Lock()
+	f.release(false)
+	d.mu.Unlock()
+	if err == nil {
+		d.toCache(j, info)
+	}
+	return err
+}
+
+// stored is [Drive.stored] for what the node's meta says. The caller holds c.mu, unless c is nil.
+func (t *tx) stored(j *job, info fs.Info, c *contents) error {
+	t.touchName(j.key)
+	p := t.edit(j.keyed)
+	p.have, p.unsure, p.tries, p.err = info.Version, false, 0, nil
+	if t.d.at(j.keyed) != j.n || j.n == nil {
+		p.due = time.Now()
+		return nil
+	}
+	x := j.n.meta()
+	m := &x.m
+	t.touch(j.n)
+	at := base{version: info.Version, size: max(info.Size, 0)}
+	if m.ctime == j.m.ctime && m.mtime == j.m.mtime && m.mode == j.m.mode {
+		m.metaDirty = false
+	}
+	f, ok := j.n.(*file)
+	if !ok {
+		t.setAt(j.n, at)
+		t.setPending(j.keyed, nil)
+		return nil
+	}
+	f.checked = t.now
+	now := m.get().content
+	if now == j.content {
+		t.setAt(f, at)
+		m.edit(func(m *more) { m.content = nil })
+		if !m.metaDirty {
+			t.setPending(j.keyed, nil)
+		}
+	} else if rest, ok := withoutPrefix(now.stack, j.v.stack); ok {
+		t.setAt(f, at)
+		m.edit(func(m *more) { m.content = &content{stack: rest, size: now.size, gen: now.gen} })
+	} else {
+		return nil
+	}
+	after := m.get().content
+	t.after = append(t.after, func() { t.d.rebase(f, c, j, now, after) })
+	return nil
+}
+
+// withoutPrefix returns the layers that lie over those of prefix, if they do.
+func withoutPrefix(stack, prefix []*layer) ([]*layer, bool) {
+	if len(stack) < len(prefix) {
+		return nil, false
+	}
+	for i, l := range prefix {
+		if stack[i] != l {
+			return nil, false
+		}
+	}
+	return stack[len(prefix):], true
+}
+
+// rebase lets the store's new version take the place of the layers that were uploaded. The caller holds mu and c.mu.
+func (d *Drive) rebase(f *file, c *contents, j *job, before, after *content) {
+	if before != nil {
+		d.unref(before.stack)
+	}
+	if after != nil {
+		d.ref(after.stack)
+	}
+	rest, ok := withoutPrefix(c.v.stack, j.v.stack)
+	if !ok {
+		return
+	}
+	d.unref(c.v.stack)
+	d.ref(rest)
+	c.v.stack = append([]*layer{}, rest...)
+	c.v.at = f.baseAt()
+}
+
+// copy copies on the store's side what lies under another key.
+func (d *Drive) copy(ctx context.Context, j *job) error {
+	if err := d.attempt(j); err != nil {
+		return err
+	}
+	o := fs.CopyOptions{SrcVersion: j.v.at.version, Dst: j.cond(), WriteID: d.writeID(j.key, j.gen)}
+	if j.m.metaDirty || !j.m.get().id.IsZero() {
+		mode, at, id := j.m.mode&fs.ModePerm, stamp(j.m.mtime), j.m.get().id
+		o.Meta = &fs.MetaPatch{FileID: &id}
+		if j.m.metaDirty {
+			o.Meta.Mode, o.Meta.ModTime = &mode, &at
+		}
+	}
+	d.hook("store:copy:before")
+	info, err := d.backend.Copy(ctx, j.v.at.key, j.key, o)
+	d.heard(err)
+	d.hook("store:copy:after")
+	if err == nil || !isCondition(err) {
+		return d.wrote(ctx, j, info, err)
+	}
+	src, srcErr := d.stat(ctx, j.v.at.key)
+	switch {
+	case srcErr != nil && fs.KindOf(srcErr) != fs.NotExist:
+		return srcErr
+	case srcErr == nil && src.Version == j.v.at.version:
+		return d.conflict(ctx, j)
+	}
+	return d.lostSource(j, src, srcErr != nil)
+}
+
+// lostSource works in that somebody has changed or removed what this drive was about to move or copy.
+func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
+	return d.settle("copy", j.key, func(t *tx) error {
+		f, ok := j.n.(*file)
+		if !ok || t.d.at(j.keyed) != j.n || f.m.get().content != nil {
+			return nil
+		}
+		from := keyed{j.v.at.key, false}
+		if gone {
+			t.setAt(f, base{})
+			t.vanish(f.m.parent, f.m.name)
+			t.setPending(j.keyed, nil)
+			t.setPending(from, nil)
+			t.d.log.Warn("a file was removed by others while it was being moved", "drive", t.d.opts.Name, "path", j.key)
+			return nil
+		}
+		if p := t.d.pending[from]; p != nil && p.have == f.m.at.version {
+			t.edit(from).have = src.Version
+		}
+		t.setAt(f, base{from.key, src.Version, src.Size})
+		f.m.size, f.m.version = src.Size, t.d.newVersion()
+		t.edit(j.keyed).due = time.Now()
+		t.record(fs.OpWrite, f, fs.Change{})
+		return nil
+	})
+}
+
+// setMeta sets attributes of contents that the store has.
+func (d *Drive) setMeta(ctx context.Context, j *job) error {
+	setter, ok := fs.As[fs.MetaSetter](d.backend)
+	if !ok {
+		return d.stored(j, fs.Info{Version: j.m.at.version, Size: j.m.at.size})
+	}
+	mode, at := j.m.mode&fs.ModePerm, stamp(j.m.mtime)
+	p := fs.MetaPatch{Mode: &mode, ModTime: &at}
+	if id := j.m.get().id; !id.IsZero() {
+		p.FileID = &id
+	}
+	d.hook("store:meta:before")
+	info, err := setter.SetMeta(ctx, j.key, p, fs.Cond{IfVersion: j.m.at.version})
+	d.heard(err)
+	d.hook("store:meta:after")
+	switch {
+	case err == nil:
+		if info.Size < 0 {
+			info.Size = j.m.at.size
+		}
+		return d.stored(j, info)
+	case isCondition(err), fs.KindOf(err) == fs.Unsupported:
+		return errors.Join(d.stored(j, fs.Info{Version: j.m.at.version, Size: j.m.at.size}), d.expire(j.key))
+	}
+	return err
+}

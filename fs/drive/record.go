@@ -1,0 +1,253 @@
+package drive
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/journal"
+)
+
+// recordOf returns a node as the journal keeps it. The caller holds Drive.mu.
+func (d *Drive) recordOf(n inode) *nodeRecord {
+	x := n.meta()
+	m, more := &x.m, x.m.get()
+	r := &nodeRecord{
+		ino: x.ino, name: m.name, kind: n.kind(), mode: m.mode, uid: m.uid, gid: m.gid, size: m.size,
+		times: [4]int64{more.atime, m.mtime, m.ctime, more.btime}, version: m.version, at: m.at, metaDirty: m.metaDirty,
+		local: more.local, id: more.id, link: more.link, origin: more.origin, moved: more.moved, conflict: more.conflict,
+		xattrs: more.xattrs,
+	}
+	if m.parent != nil {
+		r.parent = m.parent.ino
+	}
+	if c := more.content; c != nil {
+		r.content = &contentRecord{gen: c.gen, size: c.size}
+		for _, l := range c.stack {
+			l.mu.RLock()
+			r.content.layers = append(r.content.layers, layerRecord{l.id, l.floor, slices.Clone(l.ext)})
+			l.mu.RUnlock()
+		}
+	}
+	return r
+}
+
+// replay is what the journal says, while it is being read.
+type replay struct {
+	d       *Drive
+	nodes   map[uint64]*nodeRecord
+	pending map[keyed]pendingRecord
+}
+
+func (r *replay) apply(rec journal.Record) error {
+	d := &decoder{b: rec.Payload}
+	for len(d.b) > 0 && d.err == nil {
+		switch kind := item(d.byte()); kind {
+		case itemCounter:
+			r.d.last = max(r.d.last, d.uint())
+		case itemSeq:
+			r.d.seq = max(r.d.seq, d.uint())
+			r.d.epoch = d.uint()
+		case itemNode:
+			n := d.node()
+			r.nodes[n.ino] = n
+		case itemGone:
+			delete(r.nodes, d.uint())
+		case itemPending:
+			p := d.pending()
+			r.pending[keyed{p.key, p.dir}] = p
+		case itemSettled:
+			delete(r.pending, keyed{d.text(), d.flag()})
+		default:
+			return &fs.Error{Op: "open drive", Kind: fs.Unsupported, Err: fmt.Errorf("unknown item %d in the journal", kind),
+				Hint: "it was written by a newer release: use that one"}
+		}
+	}
+	if d.err != nil {
+		return &fs.Error{Op: "open drive", Kind: fs.Checksum, Err: d.err, Hint: "the journal is damaged"}
+	}
+	return nil
+}
+
+// build makes the tree of what was read.
+func (r *replay) build() error {
+	made := map[uint64]inode{r.d.root.ino: r.d.root}
+	for ino, rec := range r.nodes {
+		if ino == r.d.root.ino {
+			r.fill(r.d.root, rec)
+			continue
+		}
+		made[ino] = r.d.fromRecord(rec)
+	}
+	used := map[uint64]*layer{}
+	for ino, rec := range r.nodes {
+		n := made[ino]
+		if n == inode(r.d.root) {
+			continue
+		}
+		parent, ok := made[rec.parent].(*dir)
+		if !ok {
+			return &fs.Error{Op: "open drive", Path: rec.name, Kind: fs.Checksum, Err: errors.New("the journal names a file without its folder")}
+		}
+		r.fill(n, rec)
+		n.meta().m.parent = parent
+		parent.children[rec.name] = n
+		if err := r.contents(n, rec, used); err != nil {
+			return err
+		}
+	}
+	for _, n := range made {
+		r.index(n)
+	}
+	for k, p := range r.pending {
+		r.d.pending[k] = &pending{pendingRecord: p, due: time.Now(), unsure: true}
+	}
+	return r.d.removeStrays(used)
+}
+
+func (d *Drive) fromRecord(rec *nodeRecord) inode {
+	var n inode
+	switch rec.kind {
+	case kindDir:
+		n = &dir{children: map[string]inode{}}
+	case kindSymlink:
+		n = &symlink{}
+	default:
+		n = &file{}
+	}
+	x := n.meta()
+	x.d, x.self, x.ino = d, n, rec.ino
+	return n
+}
+
+// fill sets what does not depend on other nodes.
+func (r *replay) fill(n inode, rec *nodeRecord) {
+	m := &n.meta().m
+	*m = meta{
+		name: rec.name, mode: rec.mode, uid: rec.uid, gid: rec.gid, kept: true, metaDirty: rec.metaDirty, size: rec.size,
+		mtime: rec.times[1], ctime: rec.times[2], version: rec.version, at: rec.at,
+	}
+	m.edit(func(x *more) {
+		x.atime, x.btime, x.id, x.link, x.origin, x.moved = rec.times[0], rec.times[3], rec.id, rec.link, rec.origin, rec.moved
+		x.local, x.conflict, x.xattrs = rec.local, rec.conflict, maps.Clone(rec.xattrs)
+	})
+	if x, ok := n.(*dir); ok && rec.local {
+		x.complete = true // and listed never: the store is asked when it can be
+	}
+}
+
+// contents opens the layers of a file.
+func (r *replay) contents(n inode, rec *nodeRecord, used map[uint64]*layer) error {
+	if rec.content == nil {
+		return nil
+	}
+	c := &content{size: rec.content.size, gen: rec.content.gen}
+	for _, lr := range rec.content.layers {
+		l := used[lr.id]
+		if l == nil {
+			var err error
+			if l, err = r.d.staging.open(lr.id, lr.floor, lr.ext); err != nil {
+				path, _ := n.meta().path()
+				if errors.Is(err, os.ErrNotExist) {
+					r.d.log.Error("a staging file is missing: what was written is lost", "drive", r.d.opts.Name, "path", path)
+					return nil
+				}
+				return fs.Wrap("open drive", path, err)
+			}
+			used[lr.id] = l
+		}
+		c.stack = append(c.stack, l)
+	}
+	r.d.ref(c.stack)
+	n.meta().m.edit(func(m *more) { m.content = c })
+	return nil
+}
+
+// index notes what is found by other things than the path.
+func (r *replay) index(n inode) {
+	m := &n.meta().m
+	if m.at.key != "" {
+		r.d.noteDisplaced(m.at.key, n, true)
+	}
+	if x := m.get(); x.moved {
+		r.d.noteOrigin(x.origin, 1)
+	}
+}
+
+// removeStrays removes the staging files that the journal does not name: nobody was told that they are safe.
+func (d *Drive) removeStrays(used map[uint64]*layer) error {
+	strays, err := d.staging.strays(func(id uint64) bool { return used[id] != nil })
+	for _, id := range strays {
+		err = errors.Join(err, os.Remove(d.staging.path(id)))
+	}
+	return fs.Wrap("open drive", d.staging.dir, err)
+}
+
+// snapshotSize is about how many bytes of a checkpoint go into one record.
+const snapshotSize = 1 << 20
+
+// checkpoint makes the journal short, if it has grown.
+func (d *Drive) checkpoint(force bool) error {
+	d.order.Lock()
+	defer d.order.Unlock()
+	if !force && d.journal.Size() < max(d.opts.CheckpointSize, 4*d.snapshot) {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	size := int64(0)
+	err := d.journal.Checkpoint(func(add func(journal.Entry) error) error {
+		e := &encoder{}
+		flush := func() error {
+			size += int64(len(e.b))
+			err := add(journal.Entry{Type: recordType, Payload: e.b})
+			e = &encoder{}
+			return err
+		}
+		d.numbers.encode(e)
+		for _, p := range d.pending {
+			e.pending(&p.pendingRecord)
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		if err := d.root.snapshot(func(n inode) error {
+			if e.node(d.recordOf(n)); len(e.b) < snapshotSize {
+				return nil
+			}
+			return flush()
+		}); err != nil {
+			return err
+		}
+		return flush()
+	})
+	if err == nil {
+		d.snapshot = size
+	}
+	return err
+}
+
+// snapshot calls add for all that the journal knows, a directory before what is in it.
+func (x *dir) snapshot(add func(inode) error) error {
+	if x.m.kept {
+		if err := add(x); err != nil {
+			return err
+		}
+	}
+	for _, n := range x.children {
+		if sub, ok := n.(*dir); ok {
+			if err := sub.snapshot(add); err != nil {
+				return err
+			}
+		} else if n.meta().m.kept {
+			if err := add(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

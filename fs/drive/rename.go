@@ -1,0 +1,194 @@
+package drive
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// Rename moves a child. The store hears of it later.
+func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string, flags fs.RenameFlags) error {
+	dst, ok := fs.As[*dir](to)
+	if !ok || dst.d != x.d {
+		return fail("rename", join(x.where(), name), fs.CrossDrive)
+	}
+	if flags != 0 && flags != fs.RenameNoReplace {
+		return fail("rename", join(x.where(), name), fs.Invalid)
+	}
+	if err := x.prepare(ctx, "rename", name); err != nil {
+		return err
+	}
+	if err := dst.prepare(ctx, "rename", newName); err != nil {
+		return err
+	}
+	x.d.mu.RLock()
+	over, isDir := dst.children[newName].(*dir)
+	x.d.mu.RUnlock()
+	if isDir {
+		if err := over.fresh(ctx, ""); err != nil {
+			return fs.Wrap("rename", over.where(), err)
+		}
+	}
+	_, err := x.d.mutate(ctx, "rename", join(x.where(), name), func(t *tx) error {
+		m := move{from: x, to: dst, name: name, newName: newName, src: x.children[name], old: dst.children[newName]}
+		if err := m.check(flags); err != nil {
+			return err
+		}
+		if m.src != m.old {
+			m.do(t)
+		}
+		return nil
+	})
+	return err
+}
+
+// move is a rename under way.
+type move struct {
+	from, to      *dir
+	name, newName string
+	src, old      inode // old is nil if the target is free
+}
+
+func (m *move) check(flags fs.RenameFlags) error {
+	bad := func(k fs.Kind) error { return fail("rename", m.name, k) }
+	switch {
+	case m.src == nil, !m.to.named():
+		return bad(fs.NotExist)
+	case flags == fs.RenameNoReplace && m.old != nil:
+		return bad(fs.Exist)
+	case m.src == m.old:
+		return nil
+	case m.to.within(m.src):
+		return bad(fs.Invalid)
+	case m.to.reserved(m.newName):
+		return bad(fs.Exist)
+	case m.old == nil:
+		return m.to.checkKey(m.newName)
+	}
+	_, srcDir := m.src.(*dir)
+	oldDir, isDir := m.old.(*dir)
+	switch {
+	case srcDir && !isDir:
+		return bad(fs.NotDir)
+	case !srcDir && isDir:
+		return bad(fs.IsDir)
+	case isDir && len(oldDir.children) > 0:
+		return bad(fs.NotEmpty)
+	}
+	return nil
+}
+
+// within reports whether x is n or lies below it.
+func (x *dir) within(n inode) bool {
+	for ; x != nil; x = x.m.parent {
+		if inode(x) == n {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *move) do(t *tx) {
+	path, _ := m.src.meta().path()
+	c := fs.Change{OldPath: fs.Path(path)}
+	if m.old != nil {
+		t.unlink(m.to, m.newName)
+		c.Old = m.old
+		if id := m.old.meta().m.get().id; !id.IsZero() {
+			t.setID(m.src, id)
+		}
+	}
+	if sub, ok := m.src.(*dir); ok {
+		t.leaveBelow(sub)
+	}
+	t.detach(m.from, m.name)
+	t.attach(m.to, m.src, m.newName, settleAfter)
+	if sub, ok := m.src.(*dir); ok {
+		t.wantBelow(sub)
+	}
+	t.record(fs.OpRename, m.src, c)
+}
+
+// leaveBelow is leave for all below a directory that is about to be moved. What is not known of it is found where it was before.
+func (t *tx) leaveBelow(x *dir) {
+	if m := x.m.get(); !x.complete && !m.moved {
+		key, _ := x.path()
+		t.touch(x)
+		x.m.edit(func(m *more) { m.origin, m.moved = key, true })
+		t.d.noteOrigin(key, 1)
+		t.undo = append(t.undo, func() { t.d.noteOrigin(key, -1) })
+	}
+	for _, n := range x.children {
+		if sub, ok := n.(*dir); ok {
+			t.leaveBelow(sub)
+		}
+		t.leave(n)
+		if n.kind() != kindDir {
+			t.touch(n) // its place depends on its directory now
+		}
+	}
+}
+
+// wantBelow is want for all below a directory that was moved.
+func (t *tx) wantBelow(x *dir) {
+	for _, n := range x.children {
+		if sub, ok := n.(*dir); ok {
+			t.wantBelow(sub)
+		}
+		t.want(n)
+	}
+}
+
+// noteOrigin counts the directories whose unknown children are still below key. The caller holds mu.
+func (d *Drive) noteOrigin(key string, by int) {
+	if d.origins[key] += by; d.origins[key] <= 0 {
+		delete(d.origins, key)
+	}
+}
+
+// movingFrom reports whether the store may have, at that path, what belongs to a directory that was moved from there. The caller
+// holds mu.
+func (d *Drive) movingFrom(path string) bool {
+	if len(d.origins) == 0 {
+		return false
+	}
+	for {
+		if d.origins[path] > 0 {
+			return true
+		}
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			return false
+		}
+		path = path[:i]
+	}
+}
+
+// adopt gives the moved directory x a child that the store has at its old place.
+func (t *tx) adopt(x *dir, name string, info *fs.Info) {
+	if _, taken := x.children[name]; taken {
+		return
+	}
+	n := t.placeFound(x, name, info)
+	t.touch(n)
+	old := keyed{info.Key, info.Type == fs.Directory}
+	if sub, ok := n.(*dir); ok {
+		sub.m.at = base{}
+		sub.m.edit(func(m *more) { m.origin, m.moved = info.Key, true })
+		t.d.noteOrigin(info.Key, 1)
+		t.undo = append(t.undo, func() { t.d.noteOrigin(info.Key, -1) })
+	} else {
+		at := n.meta().m.at
+		at.key = info.Key
+		t.setAt(n, at)
+	}
+	if t.d.pending[old] == nil && !info.Implicit {
+		p := t.edit(old)
+		p.have = info.Version
+		if old.dir {
+			p.have = markerVersion
+		}
+	}
+	t.want(n)
+}

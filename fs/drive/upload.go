@@ -1,0 +1,283 @@
+package drive
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// queue hands keys that are due to workers.
+type queue struct {
+	wake chan struct{} // holds one element when there may be something to do
+	end  chan struct{} // closed when the loop has ended
+	work sync.WaitGroup
+
+	ready []keyed // found by the last scan; the loop's own
+	busy  int     // guarded by Drive.mu
+}
+
+// kick has the loop look again.
+func (q *queue) kick() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// How long a key waits after failures.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 30 * time.Second
+	retryWrong = time.Minute // where only somebody's help helps
+	scanMax    = 512
+)
+
+// upload is the loop that brings the store up to date.
+func (d *Drive) upload(ctx context.Context) {
+	defer close(d.queue.end)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.queue.work.Wait()
+			return
+		case <-d.queue.wake:
+		case <-timer.C:
+		}
+		d.sweep(ctx)
+		if err := d.checkpoint(false); err != nil {
+			d.log.Warn("cannot make the journal short", "drive", d.opts.Name, "error", err)
+		}
+		if wait, ok := d.dispatch(ctx); ok {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// sweep removes the layers that nobody uses, once the journal does not need them any more.
+func (d *Drive) sweep(ctx context.Context) {
+	graves := d.staging.take()
+	if len(graves) == 0 {
+		return
+	}
+	if err := d.journal.Sync(context.WithoutCancel(ctx)); err != nil {
+		d.log.Error("cannot make the journal durable", "drive", d.opts.Name, "error", err)
+		return // the files stay until the next start
+	}
+	for _, l := range graves {
+		if err := d.staging.remove(l); err != nil {
+			d.log.Warn("cannot remove a staging file", "drive", d.opts.Name, "error", err)
+		}
+	}
+	d.progress.changed()
+}
+
+// dispatch starts workers for keys that are due. It returns how long until the next one is.
+func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for d.queue.busy < d.opts.Uploads {
+		if len(d.queue.ready) == 0 {
+			if wait, ok = d.scan(now); len(d.queue.ready) == 0 {
+				return wait, ok
+			}
+		}
+		k := d.queue.ready[0]
+		d.queue.ready = d.queue.ready[1:]
+		p := d.pending[k]
+		if p == nil || p.busy || p.due.After(now) || d.blocked(p) {
+			continue
+		}
+		d.begin(ctx, p)
+	}
+	return 0, false // a worker that ends looks again
+}
+
+// begin starts a worker. The caller holds mu.
+func (d *Drive) begin(ctx context.Context, p *pending) {
+	p.busy, p.again = true, false
+	k := p.keyed()
+	d.queue.busy++
+	d.queue.work.Go(func() {
+		err := d.reconcile(ctx, k)
+		d.mu.Lock()
+		d.queue.busy--
+		d.finish(k, err)
+		d.mu.Unlock()
+		d.queue.kick()
+		d.progress.changed()
+	})
+}
+
+// finish notes how a worker has ended. The caller holds mu.
+func (d *Drive) finish(k keyed, err error) {
+	p := d.pending[k]
+	if p == nil {
+		return
+	}
+	p.busy = false
+	switch {
+	case err == nil:
+		p.tries, p.err = 0, nil
+		return
+	case d.ctx.Err() != nil:
+		return
+	}
+	p.tries++
+	p.err = err
+	p.due = time.Now().Add(backoff(p.tries, err))
+	if p.tries == 3 || p.tries > 3 && p.tries%20 == 0 {
+		d.log.Warn("the store cannot be brought up to date", "drive", d.opts.Name, "key", k.key, "tries", p.tries, "error", err)
+	}
+}
+
+// backoff returns how long to wait after the given number of failures.
+func backoff(tries int, err error) time.Duration {
+	if after := fs.RetryAfter(err); after > 0 {
+		return after
+	}
+	wait := min(retryFirst<<min(tries-1, 16), retryLast)
+	switch fs.KindOf(err) {
+	case fs.Permission, fs.NotPermitted, fs.ReadOnly, fs.Quota, fs.TooLarge, fs.Name, fs.NameTooLong, fs.Unsupported, fs.Invalid:
+		if tries > 2 {
+			wait = retryWrong
+		}
+	case fs.NotEmpty, fs.Busy:
+		wait = min(wait, time.Second)
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// scan finds keys that are due, and how long until the next one is. The caller holds mu.
+func (d *Drive) scan(now time.Time) (wait time.Duration, ok bool) {
+	var next time.Time
+	var stuck *pending
+	for k, p := range d.pending {
+		switch {
+		case p.busy:
+		case p.due.After(now):
+			if next.IsZero() || p.due.Before(next) {
+				next = p.due
+			}
+		case d.blocked(p):
+			if p.stuck.IsZero() {
+				p.stuck = now
+			}
+			if stuck == nil || p.stuck.Before(stuck.stuck) {
+				stuck = p
+			}
+		default:
+			p.stuck = time.Time{}
+			d.queue.ready = append(d.queue.ready, k)
+		}
+		if len(d.queue.ready) >= scanMax {
+			break
+		}
+	}
+	if len(d.queue.ready) == 0 && d.queue.busy == 0 && stuck != nil {
+		d.unblock(stuck)
+	}
+	if next.IsZero() {
+		return 0, false
+	}
+	return next.Sub(now), true
+}
+
+// dueIn has a node's key brought up to date no later than after wait. The caller holds mu.
+func (d *Drive) dueIn(n inode, wait time.Duration) {
+	if !n.meta().named() {
+		return
+	}
+	p := d.pending[keyOf(n)]
+	if p == nil || p.tries > 0 {
+		return
+	}
+	if at := time.Now().Add(wait); at.Before(p.due) {
+		p.due = at
+		d.queue.kick()
+	}
+}
+
+// blocked reports whether a key must wait for others. The caller holds mu.
+func (d *Drive) blocked(p *pending) bool {
+	n := d.at(p.keyed())
+	if d.movingFrom(p.key) && !(n != nil && p.dir && n.(*dir).m.get().moved) {
+		return true
+	}
+	for other := range d.displaced[p.key] {
+		if !p.dir && p.have != "" && other.meta().m.at.version == p.have && other != n {
+			return true // it needs the bytes that are to be overwritten or removed
+		}
+	}
+	if twin := d.pending[keyed{p.key, !p.dir}]; twin != nil && n != nil && twin.have != "" {
+		return true // a file cannot be made where a directory is to go, nor the reverse
+	}
+	if n == nil && p.have != "" && !p.dir {
+		return d.wouldVanish(p.key)
+	}
+	return n != nil && d.backend.Caps().RealDirs && d.parentPending(p.key)
+}
+
+// wouldVanish reports whether the directory of a key exists only as a prefix of keys, and its marker is to be made first.
+func (d *Drive) wouldVanish(key string) bool {
+	dir, _ := split(key)
+	n := d.at(keyed{dir, true})
+	return n != nil && dir != "" && n.meta().m.at.version == "" && d.pending[keyed{dir, true}] != nil
+}
+
+func (d *Drive) parentPending(key string) bool {
+	dir, _ := split(key)
+	p := d.pending[keyed{dir, true}]
+	return dir != "" && p != nil && p.have == ""
+}
+
+// at returns the node that is to have a key, nil if none is. The caller holds mu.
+func (d *Drive) at(k keyed) inode {
+	n := d.lookup(k.key)
+	if n == nil || (n.kind() == kindDir) != k.dir {
+		return nil
+	}
+	return n
+}
+
+// lookup returns the node at a path as far as it is known. The caller holds mu.
+func (d *Drive) lookup(path string) inode {
+	x := d.root
+	for path != "" {
+		var name string
+		name, path = cut(path)
+		n, ok := x.children[name]
+		if !ok || path == "" {
+			return n
+		}
+		if x, ok = n.(*dir); !ok {
+			return nil
+		}
+	}
+	return x
+}
+
+// unblock makes a file that stands in the way of others independent of the store. The caller holds mu.
+func (d *Drive) unblock(p *pending) {
+	for other := range d.displaced[p.key] {
+		f, ok := other.(*file)
+		if !ok || f.m.at.version != p.have || f == d.at(p.keyed()) {
+			continue
+		}
+		d.queue.busy++
+		d.queue.work.Go(func() {
+			err := d.localize(d.ctx, f)
+			d.mu.Lock()
+			d.queue.busy--
+			d.unlocalized(p.keyed(), f, err)
+			d.mu.Unlock()
+			d.queue.kick()
+		})
+		return
+	}
+}
