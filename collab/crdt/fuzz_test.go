@@ -32,7 +32,7 @@ func addUpdates(f *testing.F, v2 bool) {
 		f.Add(b)
 	}
 	for seed := range uint64(8) {
-		m := play(f, seed, scenario{Nested: true, Rich: true, Undo: true}, "shuffled")
+		m := play(seed, scenario{Nested: true, Rich: true, Undo: true, Delivery: "shuffled"})
 		if d := m.peers[0].doc; v2 {
 			f.Add(d.EncodeStateAsUpdateV2(nil))
 		} else {
@@ -85,7 +85,7 @@ func FuzzApplyUpdateV2(f *testing.F) {
 func FuzzMergeUpdates(f *testing.F) {
 	d := crdt.New(crdt.Options{})
 	f.Add(d.EncodeStateAsUpdate(nil), d.EncodeStateAsUpdate(nil))
-	m := play(f, 1, scenario{Rich: true, Nested: true}, "causal")
+	m := play(1, scenario{Rich: true, Nested: true, Delivery: "causal"})
 	for i := range m.updates[1:] {
 		f.Add(m.updates[i], m.updates[i+1])
 	}

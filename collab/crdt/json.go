@@ -84,7 +84,7 @@ func parseObject(dec *json.Decoder, depth int) (Value, error) {
 }
 
 // AppendJSON appends v as JavaScript's JSON.stringify writes it: no spaces, keys in order, undefined left out of objects
-// and null elsewhere. Shared types are written with their content, a Text as a string. Bytes become an object with one
+// and null elsewhere. Shared types are written with their content, a Text as a string and XML as markup. Bytes become an object with one
 // key per byte, as a Uint8Array does; a BigInt, which JavaScript refuses, becomes a number.
 func AppendJSON(dst []byte, v Value) []byte { return appendJSON(dst, v, 0) }
 
@@ -115,7 +115,7 @@ func appendJSON(b []byte, v Value, depth int) []byte {
 	case *Object:
 		return appendMembers(b, v.All(), depth)
 	case *Text:
-		return appendJSString(b, v.String())
+		return appendJSString(b, plainString(v))
 	case *Map:
 		return appendMembers(b, v.All(), depth)
 	case *Array:

@@ -1,7 +1,6 @@
 package crdt
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -132,6 +131,7 @@ func (r *updateReader) err() error {
 // merger is a merge under way: the readers, the struct that will be written next, and what was written.
 type merger struct {
 	readers []*updateReader
+	sorted  bool // but for the first
 	cur     *item
 	w       structWriter
 }
@@ -161,18 +161,6 @@ func (v version) merge(updates [][]byte) ([]byte, error) {
 	}
 	union(sets...).write(m.w.e)
 	return m.w.e.finish(), nil
-}
-
-// order sorts the readers: the greatest client first, of one client the lowest clock. Usually only the first one is out
-// of place.
-func (m *merger) order() {
-	m.readers = slices.DeleteFunc(m.readers, func(r *updateReader) bool { return r.cur == nil })
-	slices.SortStableFunc(m.readers, func(a, b *updateReader) int {
-		if c := cmp.Compare(b.cur.id.Client, a.cur.id.Client); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.cur.id.Clock, b.cur.id.Clock)
-	})
 }
 
 // step takes structs from one reader until another one's turn comes. It fails when all are read.

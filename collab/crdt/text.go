@@ -59,9 +59,12 @@ func (t *Text) InsertFormatted(tx *Tx, index int, s string, attrs Attributes) er
 	return nil
 }
 
-// InsertEmbed inserts one value at index: a plain value, which travels as JSON, or a new shared type. Without attributes
-// (nil) those of what stands before it end there.
+// InsertEmbed inserts one value at index: a plain value, which travels as JSON, or a new shared type. A String is inserted
+// as text, as Yjs does. Without attributes (nil) those of what stands before it end there.
 func (t *Text) InsertEmbed(tx *Tx, index int, v Value, attrs Attributes) error {
+	if s, ok := v.(String); ok {
+		return t.InsertFormatted(tx, index, string(s), attrs)
+	}
 	if err := t.check(tx, index, 0); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package crdt
 
 import (
 	"iter"
+	"math"
 	"slices"
 	"strings"
 )
@@ -59,11 +60,30 @@ func (b *branch) writeChildren(w *strings.Builder) {
 	}
 }
 
-// plainString is how a value reads inside markup.
+// plainString is how a value reads inside markup: as JavaScript makes a string of it.
 func plainString(v Value) string {
 	switch v := v.(type) {
 	case String:
 		return string(v)
+	case Undefined:
+		return "undefined"
+	case Number:
+		switch f := float64(v); {
+		case math.IsNaN(f):
+			return "NaN"
+		case math.IsInf(f, 1):
+			return "Infinity"
+		case math.IsInf(f, -1):
+			return "-Infinity"
+		}
+	case Bytes:
+		list := make(List, len(v))
+		for i, b := range v {
+			list[i] = Number(b)
+		}
+		return joinedString(list)
+	case List:
+		return joinedString(v)
 	case *Text:
 		if v.b.kind == branchXMLText {
 			return v.markup()
@@ -71,11 +91,23 @@ func plainString(v Value) string {
 		return v.String()
 	case *XML:
 		return v.String()
-	case *Map, *Object, *Subdoc:
+	case *Array, *Map, *Object, *Subdoc:
 		return "[object Object]"
-	default:
-		return string(AppendJSON(nil, v))
 	}
+	return string(AppendJSON(nil, v))
+}
+
+// joinedString is a list as JavaScript makes a string of it: elements with commas between them, null as nothing.
+func joinedString(list List) string {
+	parts := make([]string, len(list))
+	for i, v := range list {
+		switch v.(type) {
+		case Undefined, Null:
+		default:
+			parts[i] = plainString(v)
+		}
+	}
+	return strings.Join(parts, ",")
 }
 
 // markup is the text with its attributes as elements around it.

@@ -1,235 +1,155 @@
 package crdt_test
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/sha1"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
+	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"reflect"
 	"testing"
-
-	"github.com/jupyter-drive/jupyter-drive/collab/crdt"
+	"time"
 )
 
-// oracle is one Node process that runs programs on yjs.
-type oracle struct {
-	in  *json.Encoder
-	out *bufio.Reader
+// suites are the kinds of programs. The program of a seed is of the kind that the seed's remainder names.
+var suites = []struct {
+	name string
+	o    scenario
+}{
+	{"causal", scenario{Nested: true, Undo: true, Delivery: "causal"}},
+	{"shuffled", scenario{Nested: true, Undo: true, Delivery: "shuffled"}},
+	{"full", scenario{Nested: true, Undo: true, Delivery: "full"}},
+	{"merged", scenario{Nested: true, Undo: true, Delivery: "merged"}},
+	{"diffs", scenario{Nested: true, Undo: true, Delivery: "diffs"}},
+	{"rich causal", scenario{Nested: true, Rich: true, Undo: true, Delivery: "causal"}},
+	{"rich shuffled", scenario{Nested: true, Rich: true, Undo: true, Delivery: "shuffled"}},
+	{"rich full", scenario{Nested: true, Rich: true, Undo: true, Delivery: "full"}},
+	{"rich merged", scenario{Nested: true, Rich: true, Undo: true, Delivery: "merged"}},
+	{"rich diffs", scenario{Nested: true, Rich: true, Delivery: "diffs"}},
+	{"undo", scenario{Nested: true, Rich: true, Undo: true, Peers: 2}},
+	{"observers", scenario{Nested: true, Rich: true, Observe: true, Undo: true, Delivery: "causal"}},
+	{"positions", scenario{Nested: true, Rich: true, Positions: true, Undo: true, Delivery: "shuffled"}},
+	{"XML", scenario{Nested: true, Rich: true, XML: true, Undo: true, Delivery: "shuffled"}},
+	{"XML observers", scenario{Nested: true, Rich: true, XML: true, Observe: true, Subdocs: true, Delivery: "full"}},
+	{"subdocuments", scenario{Nested: true, Rich: true, Subdocs: true, Undo: true, Delivery: "merged"}},
 }
 
-// nodeModules finds the Node packages, or skips the test.
-func nodeModules(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("JUPYTER_DRIVE_TEST_NODE_MODULES")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "integration", "node", "node_modules")
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "yjs", "package.json")); err != nil {
-		t.Skip("yjs is not installed: run npm ci in integration/node or set JUPYTER_DRIVE_TEST_NODE_MODULES")
-	}
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed")
-	}
-	return dir
+func playSeed(seed uint64) *machine { return play(seed, suites[seed%uint64(len(suites))].o) }
+
+// batch is how many programs are sent to the oracle at once.
+const batch = 64
+
+// tally counts what was run.
+type tally struct {
+	programs  int
+	positions int
+	failures  []failure
 }
 
-func startOracle(t testing.TB) *oracle {
-	t.Helper()
-	cmd := exec.Command("node", filepath.Join("testdata", "oracle.mjs"), nodeModules(t))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+type failure struct {
+	seed  uint64
+	where string
+}
+
+// runSeeds runs the programs of seeds on both engines. While the oracle runs one batch, the next is made up.
+func runSeeds(o *oracle, from, to uint64) (tally, error) {
+	var t tally
+	type sent struct {
+		ms    []*machine
+		first uint64
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle: %v", err)
+	var waiting []sent
+	receive := func() error {
+		s := waiting[0]
+		waiting = waiting[1:]
+		sums, err := o.sums(len(s.ms))
+		if err != nil {
+			return err
 		}
-	})
-	enc := json.NewEncoder(in)
-	enc.SetEscapeHTML(false)
-	return &oracle{enc, bufio.NewReaderSize(out, 1<<20)}
-}
-
-// result is what a program leaves, of either engine.
-type result struct {
-	Error     string      `json:"error"`
-	Updates   []string    `json:"updates"`
-	Updates2  []string    `json:"updates2"`
-	Events    []any       `json:"events"`
-	Positions [][]any     `json:"positions"`
-	Docs      []docResult `json:"docs"`
-}
-
-type docResult struct {
-	Content   any    `json:"content"`
-	SV        []byte `json:"sv"`
-	V1        []byte `json:"v1"`
-	V2        []byte `json:"v2"`
-	Snapshot  []byte `json:"snapshot"`
-	Snapshot2 []byte `json:"snapshot2"`
-}
-
-func (o *oracle) run(t testing.TB, program []any) result {
-	t.Helper()
-	if err := o.in.Encode(program); err != nil {
-		t.Fatal(err)
-	}
-	line, err := o.out.ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r result
-	if err := json.Unmarshal(line, &r); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-// difference names the first thing in which two results differ, "" if none.
-func difference(got, want result) string {
-	if want.Error != "" {
-		return "yjs failed: " + want.Error
-	}
-	for i := range want.Updates {
-		if i >= len(got.Updates) || got.Updates[i] != want.Updates[i] {
-			return "update"
+		for i, m := range s.ms {
+			t.programs++
+			t.positions += len(m.positions)
+			if m.sum() != sums[i] {
+				t.failures = append(t.failures, failure{seed: s.first + uint64(i)})
+			}
 		}
-	}
-	for i := range want.Updates2 {
-		if i >= len(got.Updates2) || got.Updates2[i] != want.Updates2[i] {
-			return "update of version 2"
-		}
-	}
-	if len(got.Updates) != len(want.Updates) || len(got.Updates2) != len(want.Updates2) {
-		return "number of updates"
-	}
-	if !reflect.DeepEqual(normal(got.Events), normal(want.Events)) {
-		return "events"
-	}
-	if !reflect.DeepEqual(normal(got.Positions), normal(want.Positions)) {
-		return "positions"
-	}
-	for i, w := range want.Docs {
-		g := got.Docs[i]
-		switch {
-		case !reflect.DeepEqual(normal(g.Content), normal(w.Content)):
-			return "content"
-		case !bytes.Equal(g.SV, w.SV):
-			return "state vector"
-		case !bytes.Equal(g.V1, w.V1):
-			return "full update"
-		case !bytes.Equal(g.V2, w.V2):
-			return "full update of version 2"
-		case !bytes.Equal(g.Snapshot, w.Snapshot), !bytes.Equal(g.Snapshot2, w.Snapshot2):
-			return "snapshot"
-		}
-	}
-	return ""
-}
-
-// normal makes JSON comparable: nil and empty are the same.
-func normal(v any) any {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err.Error()
-	}
-	if string(b) == "null" {
-		b = []byte("[]")
-	}
-	var out any
-	if err := json.Unmarshal(b, &out); err != nil {
-		return err.Error()
-	}
-	return out
-}
-
-func sum(b []byte) string {
-	h := sha1.Sum(b)
-	return hex.EncodeToString(h[:])
-}
-
-// plainJSON is a value as the oracle prints it in deltas and events.
-func plainJSON(v crdt.Value) any {
-	switch v := v.(type) {
-	case nil:
 		return nil
-	case crdt.Undefined:
-		return nil
-	case crdt.Bytes:
-		return map[string]any{"$": base64.StdEncoding.EncodeToString(v)}
-	case *crdt.Text, *crdt.Array, *crdt.Map, *crdt.XML:
-		return map[string]any{"$": json.RawMessage(crdt.AppendJSON(nil, v))}
-	default:
-		return json.RawMessage(crdt.AppendJSON(nil, v))
+	}
+	for seed := from; seed < to; seed += batch {
+		s := sent{first: seed}
+		var programs []byte
+		for i := seed; i < min(to, seed+batch); i++ {
+			m := playSeed(i)
+			if len(programs) > 0 {
+				programs = append(programs, ',')
+			}
+			programs = programJSON(programs, m.program)
+			s.ms = append(s.ms, m)
+		}
+		if len(waiting) == 2 {
+			if err := receive(); err != nil {
+				return t, err
+			}
+		}
+		if err := o.ask(false, programs); err != nil {
+			return t, err
+		}
+		waiting = append(waiting, s)
+	}
+	for len(waiting) > 0 {
+		if err := receive(); err != nil {
+			return t, err
+		}
+	}
+	return t, t.settle(o)
+}
+
+// maxShrunk is how many failing programs are shrunk.
+const maxShrunk = 5
+
+// settle looks closer where the hashes differ. What differs only in the order of an object's keys is equal.
+func (t *tally) settle(o *oracle) error {
+	var failures []failure
+	for _, f := range t.failures {
+		m := playSeed(f.seed)
+		where, err := o.compare(m)
+		if err != nil {
+			return err
+		}
+		if where == "" {
+			continue
+		}
+		if len(failures) < maxShrunk {
+			where = o.shorten(m.program)
+		}
+		failures = append(failures, failure{f.seed, where})
+	}
+	t.failures = failures
+	return nil
+}
+
+func (t *tally) report(tb testing.TB) {
+	tb.Helper()
+	for _, f := range t.failures {
+		tb.Errorf("seed %d (%s) differs from yjs: %s", f.seed, suites[f.seed%uint64(len(suites))].name, f.where)
 	}
 }
 
-func deltaJSON(ops []crdt.DeltaOp) []any {
-	list := []any{}
-	for _, op := range ops {
-		o := map[string]any{}
-		switch in := op.Insert.(type) {
-		case nil:
-			if op.Retain > 0 {
-				o["retain"] = op.Retain
-			} else {
-				o["delete"] = op.Delete
-			}
-		case crdt.List:
-			vs := []any{}
-			for _, v := range in {
-				vs = append(vs, plainJSON(v))
-			}
-			o["insert"] = vs
-		default:
-			o["insert"] = plainJSON(in)
-		}
-		if len(op.Attributes) > 0 {
-			attrs := map[string]any{}
-			for _, a := range op.Attributes {
-				attrs[a.Key] = json.RawMessage(crdt.AppendJSON(nil, a.Value))
-			}
-			o["attributes"] = attrs
-		}
-		list = append(list, o)
-	}
-	return list
-}
+// few is how many programs a run without seeds does.
+const few = 1600
 
-func eventJSON(e *crdt.Event) any {
-	path, keys := []any{}, []any{}
-	for _, s := range e.Path() {
-		if s.InList {
-			path = append(path, s.Index)
-		} else {
-			path = append(path, s.Key)
+// TestYjs runs random programs on our documents and on those of yjs, and compares every update that either sends and all
+// that they hold in the end. JUPYTER_DRIVE_TEST_SEEDS=FROM-TO runs these seeds.
+func TestYjs(t *testing.T) {
+	t.Parallel()
+	from := uint64(time.Now().UnixNano()) % 1e12
+	to := from + few
+	if s := os.Getenv("JUPYTER_DRIVE_TEST_SEEDS"); s != "" {
+		if _, err := fmt.Sscanf(s, "%d-%d", &from, &to); err != nil {
+			t.Fatalf("JUPYTER_DRIVE_TEST_SEEDS=%s: want FROM-TO", s)
 		}
 	}
-	for _, k := range e.Keys() {
-		change := []any{k.Key, [...]string{"", "add", "update", "delete"}[k.Action]}
-		keys = append(keys, append(change, plainJSON(k.Old)))
+	t.Logf("seeds %d to %d", from, to-1)
+	got, err := runSeeds(startOracle(t), from, to)
+	if err != nil {
+		t.Fatal(err)
 	}
-	delta := []any{}
-	if _, ok := e.Target().(*crdt.Map); !ok {
-		delta = deltaJSON(e.Delta())
-	}
-	return map[string]any{"path": path, "keys": keys, "delta": delta}
+	got.report(t)
+	t.Logf("%d programs, %d positions, %d differ", got.programs, got.positions, len(got.failures))
 }
