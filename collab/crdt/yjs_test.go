@@ -132,7 +132,7 @@ func (t *tally) report(tb testing.TB) {
 }
 
 // few is how many programs a run without seeds does.
-const few = 1600
+const few = 960
 
 // TestYjs runs random programs on our documents and on those of yjs, and compares every update that either sends and all
 // that they hold in the end. JUPYTER_DRIVE_TEST_SEEDS=FROM-TO runs these seeds.
