@@ -17,11 +17,12 @@ const (
 	OpRemove
 	OpRename // from OldPath to Path
 	OpLost   // changes were missed: read again what matters below Path
+	OpLive   // nothing has changed, but from now on the file is edited live; only observers are told
 )
 
 // String returns the name of the op.
 func (o Op) String() string {
-	return [...]string{"none", "create", "write", "replace", "attr", "remove", "rename", "lost"}[min(o, OpLost)]
+	return [...]string{"none", "create", "write", "replace", "attr", "remove", "rename", "lost", "live"}[min(o, OpLive)]
 }
 
 // Origin is the way by which a change came.

@@ -27,10 +27,19 @@ type room struct {
 	t    *testing.T
 	live *drivetest.FakeLive
 	id   fs.FileID
+	node fs.Node
 	file string
 }
 
 func newRoom(t *testing.T, d fs.Drive) *room {
+	t.Helper()
+	r := newFile(t, d)
+	r.attach()
+	return r
+}
+
+// newFile is a room that nobody has opened yet.
+func newFile(t *testing.T, d fs.Drive) *room {
 	t.Helper()
 	r := &room{t: t}
 	r.live = drivetest.NewFakeLive(func(ctx context.Context, p fs.Path, text []byte) (fs.Version, error) {
@@ -47,12 +56,18 @@ func newRoom(t *testing.T, d fs.Drive) *room {
 		t.Fatal(err)
 	}
 	r.live.Open(r.id, liveName, liveSaved, made.Attr.Version)
-	release, err := r.tree.Attach(t.Context(), made.Node)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
+	r.node = made.Node
 	return r
+}
+
+// attach opens the room.
+func (r *room) attach() {
+	r.t.Helper()
+	release, err := r.tree.Attach(r.t.Context(), r.node)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(release)
 }
 
 // onDisk returns what the drive has.
@@ -142,6 +157,17 @@ var liveRows = []struct {
 		st, err := os.Stat(r.file)
 		if err != nil || st.Size() != int64(len(liveTyped)) {
 			r.t.Errorf("stat = %v, %v, want the size of what was typed", st, err)
+		}
+	}},
+	{"stat waits for the save while another program has the file open", func(r *room) {
+		reader := r.open(os.O_RDONLY)
+		r.live.Type(r.id, liveTyped)
+		st, err := os.Stat(r.file)
+		if err != nil || st.Size() != int64(len(liveTyped)) {
+			r.t.Errorf("stat = %v, %v, want the size of what was typed", st, err)
+		}
+		if st, err = reader.Stat(); err != nil || st.Size() != int64(len(liveSaved)) {
+			r.t.Errorf("fstat = %v, %v, want the size of what was opened", st, err)
 		}
 	}},
 	{"reading waits for the save", func(r *room) {
@@ -267,4 +293,60 @@ func TestLiveDocument(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRoomOpensUnderPrograms opens a room on a file that programs have open, so that the kernel may read and write it by itself, and
+// whose attributes it knows.
+func TestRoomOpensUnderPrograms(t *testing.T) {
+	for name, flags := range map[string]int{"reader": os.O_RDONLY, "writer": os.O_RDWR} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, _ string, d fs.Drive) { opensUnder(newFile(t, d), flags) })
+		})
+	}
+}
+
+func opensUnder(r *room, flags int) {
+	f := r.open(flags)
+	buf := make([]byte, 100)
+	_, _ = f.ReadAt(buf, 0)
+	_, err := os.Stat(r.file)
+	r.must(err)
+	r.attach()
+	r.live.Type(r.id, liveTyped)
+	if st, err := os.Stat(r.file); err != nil || st.Size() != int64(len(liveTyped)) {
+		r.t.Errorf("stat = %v, %v, want the size of what was typed", st, err)
+	}
+	if got := readFile(r.t, r.file); got != liveTyped {
+		r.t.Errorf("another program reads %q, want what was typed", got)
+	}
+	k, _ := f.ReadAt(buf, 0)
+	if got := string(buf[:k]); got != liveSaved {
+		r.t.Errorf("the program that has it open reads %q, want what it opened", got)
+	}
+	r.must(f.Close())
+}
+
+// TestRoomOpensUnderAReader writes by the path to a document whose room was opened while the kernel read it by itself.
+func TestRoomOpensUnderAReader(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d fs.Drive) {
+		r := newFile(t, d)
+		reader := r.open(os.O_RDONLY)
+		buf := make([]byte, 100)
+		_, _ = reader.ReadAt(buf, 0)
+		r.attach()
+		w := r.open(os.O_RDWR)
+		_, err := w.WriteAt([]byte("[\n9,"), 0)
+		r.must(err)
+		if got := r.onDisk(); got != liveSaved {
+			t.Errorf("before close the file has %q, want %q", got, liveSaved)
+		}
+		if got := readFile(t, r.file); got != "[\n9,\n2,\n3\n]\n" {
+			t.Errorf("another program reads %q, want what was written", got)
+		}
+		r.must(w.Close())
+		if got := r.absorbed().Data; got != "[\n9,\n2,\n3\n]\n" {
+			t.Errorf("Absorb got %q", got)
+		}
+		r.inRoom("[\n9,\n2,\n3\n]\n")
+	})
 }

@@ -31,6 +31,7 @@ type Server struct {
 	handles   handles
 	processes processes
 	refusals  refusals
+	walks     walks
 	notifier  *notifier
 	echo      *echo
 	unobserve func() // may be nil

@@ -21,16 +21,17 @@ type node struct {
 	fs  fs.Node
 	dir fs.Dir // fs as a directory; nil for anything else
 
-	detached atomic.Bool // superseded, and the kernel has let go of the name
+	gen      uint64      // tells apart the nodes of one fs
+	retired  atomic.Bool // another node has taken its place, with the same fs
+	detached atomic.Bool // old, and the kernel has let go of the name
 	noticed  atomic.Bool // on its way to being detached
-
-	detachedAt atomic.Pointer[time.Time] // when that was; nil = it is not
 
 	handedOut time.Time // guarded by table.mu: when a reply last named it
 
 	mu          sync.Mutex // guards all below
-	opens       int        // handles of the kernel
+	open        []*handle  // of the kernel
 	passthrough bool       // how it is open: one way for all handles until the last is closed
+	direct      bool       // whether it ever was open so
 	seen        fs.Version // what the kernel's pages are of
 }
 
@@ -58,12 +59,47 @@ func (t *table) get(m *Server, f fs.Node, mode uint32) *node {
 		n.handedOut = now
 		return n
 	}
-	n := &node{m: m, fs: f, handedOut: now}
-	n.dir, _ = fs.As[fs.Dir](f)
-	m.root.NewInode(context.Background(), n, gofuse.StableAttr{Mode: mode & syscall.S_IFMT, Ino: f.Ino()})
-	t.nodes[f] = n
+	return t.add(&node{m: m, fs: f, handedOut: now}, mode)
+}
+
+// add makes n the node of its fs. The caller holds mu.
+func (t *table) add(n *node, mode uint32) *node {
+	n.dir, _ = fs.As[fs.Dir](n.fs)
+	n.m.root.NewInode(context.Background(), n, gofuse.StableAttr{Mode: mode & syscall.S_IFMT, Ino: n.fs.Ino(), Gen: n.gen})
+	t.nodes[n.fs] = n
 	return n
 }
+
+// retire gives the fs of n another node, unless it has one already, and returns that.
+func (t *table) retire(n *node) *node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := t.nodes[n.fs]; now != nil && now != n {
+		return now
+	}
+	n.retired.Store(true)
+	return t.add(&node{m: n.m, fs: n.fs, gen: n.gen + 1, handedOut: time.Now()}, n.Mode())
+}
+
+// node returns the node for f to hand out. The kernel may not go on reading and writing a document by itself that is edited live now:
+// those who have it open that way keep the node, and the name gets another.
+func (c *call) node(f fs.Node, mode uint32) *node {
+	n := c.m.table.get(c.m, f, mode)
+	if n.isDirect() && c.nodes.Live(f) {
+		return c.m.table.retire(n)
+	}
+	return n
+}
+
+// isDirect reports whether the kernel reads and writes the file by itself, or once did.
+func (n *node) isDirect() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.direct
+}
+
+// old reports whether its name leads to another node.
+func (n *node) old() bool { return n.retired.Load() || n.fs.Superseded() }
 
 // known returns the node for f, or nil if the kernel does not know it.
 func (t *table) known(f fs.Node) *node {
@@ -105,12 +141,16 @@ type call struct {
 	who   Caller
 	view  *access.View
 	nodes *access.Nodes
+	led   bool     // it has come to the node by a path
 	again bool     // the thread was answered ESTALE before, and must not be twice
 	kept  *refusal // what was kept open for it
 }
 
 // enter begins a request.
-func (n *node) enter(ctx context.Context) (*call, syscall.Errno) {
+func (n *node) enter(ctx context.Context) (*call, syscall.Errno) { return n.begin(ctx, false) }
+
+// begin is enter; attributes says that it asks for no more than these.
+func (n *node) begin(ctx context.Context, attributes bool) (*call, syscall.Errno) {
 	c := &call{m: n.m, ctx: context.WithoutCancel(ctx)}
 	if who, ok := fuse.FromContext(ctx); ok {
 		c.who = Caller{UID: who.Uid, GID: who.Gid, TID: who.Pid}
@@ -119,6 +159,7 @@ func (n *node) enter(ctx context.Context) (*call, syscall.Errno) {
 		return nil, syscall.EPERM // the operations that it needs know it before they come here
 	}
 	c.who.PID = n.m.processes.of(c.who.TID)
+	c.led = n.m.walks.led(c.who.TID, n, attributes)
 	v, err := n.m.opts.View(c.who)
 	if err != nil {
 		return nil, n.m.errno("view", err)
@@ -171,7 +212,7 @@ func (n *node) reply(c *call, out *fuse.EntryOut, find func() (fs.Node, error)) 
 			}
 			return nil, n.errno("lookup", err)
 		}
-		child := n.m.table.get(n.m, f, a.Mode)
+		child := c.node(f, a.Mode)
 		if (!c.hold(f, a) || f.Superseded()) && try < maxLookups {
 			continue
 		}
@@ -193,7 +234,7 @@ func (n *node) replyMade(c *call, out *fuse.EntryOut, f fs.Node, err error) (*go
 		return nil, n.errno("create", err)
 	}
 	keep := c.cacheFor(f)
-	child := n.m.table.get(n.m, f, a.Mode)
+	child := c.node(f, a.Mode)
 	if f.Superseded() {
 		keep = 0
 	}

@@ -17,7 +17,7 @@ func (n *node) Getattr(ctx context.Context, fh gofuse.FileHandle, out *fuse.Attr
 	if n.m.echo.calls(ctx) {
 		return n.echoGetattr(ctx, out)
 	}
-	c, errno := n.enter(ctx)
+	c, errno := n.begin(ctx, true)
 	if errno != 0 {
 		return errno
 	}
@@ -31,7 +31,7 @@ func (n *node) Getattr(ctx context.Context, fh gofuse.FileHandle, out *fuse.Attr
 
 // Statx returns the attributes with the time of birth.
 func (n *node) Statx(ctx context.Context, fh gofuse.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
-	c, errno := n.enter(ctx)
+	c, errno := n.begin(ctx, true)
 	if errno != 0 {
 		return errno
 	}
@@ -60,9 +60,25 @@ func sxTime(t time.Time) fuse.SxTime {
 	return fuse.SxTime{Sec: uint64(t.Unix()), Nsec: uint32(t.Nanosecond())}
 }
 
+// opener returns the handle to ask for the attributes, nil if the path counts. go-fuse passes the first that the node has; that of
+// the echo thread, which is none of a program's, must not stand before the others.
+func (n *node) opener(c *call, fh gofuse.FileHandle) *handle {
+	h, ok := fh.(*handle)
+	switch {
+	case !ok || c.led:
+		return nil
+	case h.echo:
+		h = n.otherThanEcho()
+	}
+	if h == nil || n.m.opts.PerCaller && h.view != c.view {
+		return nil
+	}
+	return h
+}
+
 // attr returns the attributes, through the handle if there is one of the caller's.
 func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
-	if h, ok := fh.(*handle); ok && h.h != nil && (!n.m.opts.PerCaller || h.view == c.view) {
+	if h := n.opener(c, fh); h != nil {
 		a, err := h.h.Attr(c.ctx)
 		return a, n.errno("getattr", err)
 	}

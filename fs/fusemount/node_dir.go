@@ -97,7 +97,7 @@ func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 	}
 	e := d.last
 	if d.during == ctx && e.Name == name && e.Node != nil && e.Attr.Nlink > 0 {
-		child := d.n.m.table.get(d.n.m, e.Node, e.Attr.Mode)
+		child := c.node(e.Node, e.Attr.Mode)
 		if !e.Node.Superseded() {
 			fillEntry(out, e.Attr, c.cacheFor(e.Node))
 			return child.EmbeddedInode(), 0

@@ -22,10 +22,20 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*go
 		return nil, errno
 	}
 	in, errno := n.lookup(c, name, out)
-	if errno == syscall.ENOENT && n.m.opts.CacheFor == 0 {
+	switch {
+	case errno == 0:
+		c.reached(in)
+	case errno == syscall.ENOENT && n.m.opts.CacheFor == 0:
 		doNotCache(out)
 	}
 	return in, errno
+}
+
+// reached notes that the thread comes to a live document.
+func (c *call) reached(in *gofuse.Inode) {
+	if child, ok := in.Operations().(*node); ok && c.nodes.Live(child.fs) {
+		c.m.walks.note(c.who.TID, child)
+	}
 }
 
 // lookup replies with the child that has the name now.

@@ -2,6 +2,7 @@ package fusemount
 
 import (
 	"context"
+	"slices"
 	"syscall"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
@@ -23,6 +24,9 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	if !how.Has(fs.OpenTruncate) && n.settle(c) {
 		return nil, 0, syscall.ESTALE
 	}
+	if n.isDirect() && c.nodes.Live(n.fs) {
+		n.m.table.retire(n)
+	}
 	var h fs.Handle
 	errno = n.byPath(c, "open", func() (err error) {
 		h, err = c.nodes.Open(c.ctx, n.fs, how)
@@ -31,7 +35,20 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	return n.opened(c.handle(h, how)), n.keepCache(c, h), 0
+	return n.openedBy(c, h, how)
+}
+
+// openedBy returns what OPEN answers.
+func (n *node) openedBy(c *call, h fs.Handle, how fs.OpenFlags) (gofuse.FileHandle, uint32, syscall.Errno) {
+	f := n.opened(c.handle(h, how))
+	if f != nil {
+		return f, n.keepCache(c, h), 0
+	}
+	n.m.table.retire(n)
+	if c.refuse() {
+		return nil, 0, n.abandon(c, h, syscall.ESTALE)
+	}
+	return nil, 0, n.abandon(c, h, syscall.EBUSY)
 }
 
 // Create makes and opens a file.
@@ -70,7 +87,8 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	}
 	c.done()
 	child, _ := in.Operations().(*node)
-	return in, child.opened(c.handle(h, o.Flags)), child.keepCache(c, h), 0
+	fh, keep, errno := child.openedBy(c, h, o.Flags|fs.OpenWrite)
+	return in, fh, keep, errno
 }
 
 // abandon releases a handle that the kernel never hears of.
@@ -114,15 +132,20 @@ func (c *call) handle(h fs.Handle, flags fs.OpenFlags) *handle {
 }
 
 // opened counts a handle of the kernel. The first one decides whether the kernel reads and writes by itself: it cannot do both
-// with one inode, and go-fuse counts every handle of an inode that it does so with.
+// with one inode, and go-fuse counts every handle of an inode that it does so with. It returns nil for a handle to write with, past
+// which the kernel would write.
 func (n *node) opened(f *handle) *handle {
 	f.n = n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.opens == 0 {
-		n.passthrough = f.fd >= 0
+	if len(n.open) > 0 && n.passthrough && f.fd < 0 && f.writes {
+		return nil
 	}
-	n.opens++
+	if len(n.open) == 0 {
+		n.passthrough = f.fd >= 0
+		n.direct = n.direct || n.passthrough
+	}
+	n.open = append(n.open, f)
 	f.passthrough = n.passthrough
 	n.m.handles.add(f)
 	return f
@@ -133,7 +156,19 @@ func (n *node) closed(f *handle) {
 	n.m.handles.remove(f)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.opens--
+	n.open = slices.DeleteFunc(n.open, func(x *handle) bool { return x == f })
+}
+
+// otherThanEcho returns a handle that a program has, or nil.
+func (n *node) otherThanEcho() *handle {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, f := range n.open {
+		if !f.echo {
+			return f
+		}
+	}
+	return nil
 }
 
 // keepCache returns FOPEN_KEEP_CACHE if the pages that the kernel may have are of the present version. They are not only where

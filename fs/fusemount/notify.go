@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 
@@ -21,13 +20,14 @@ type notice struct {
 	path, oldPath fs.Path
 	node          fs.Node   // that has the name now; may be nil
 	olds          []fs.Node // that had it
+	nodes         []*node   // to be let go of, if only that is known: path is not
 	typ           fs.Type
 
 	entry   bool // the name's node is another, or there is none
 	content bool // the node's bytes are others
 	lost    bool // all below path
 	rename  bool // from oldPath to path
-	byNode  bool // only olds are known: path is not
+	live    bool // what the kernel knows of it holds no longer
 	watch   event
 
 	done chan struct{} // closed when the kernel knows
@@ -92,6 +92,8 @@ func noticeOf(c fs.Change) *notice {
 		n.entry, n.rename, n.watch = true, true, renamed
 	case fs.OpLost:
 		n.lost = true
+	case fs.OpLive:
+		n.entry, n.live = true, true
 	}
 	return n
 }
@@ -103,7 +105,7 @@ func (q *notifier) add(n *notice) <-chan struct{} {
 	if q.closed {
 		return nil
 	}
-	joins := !n.rename && !n.lost && !n.byNode
+	joins := !n.rename && !n.lost && n.nodes == nil
 	if before := q.last[n.path]; before != nil && joins {
 		before.join(n)
 		return before.done
@@ -115,7 +117,7 @@ func (q *notifier) add(n *notice) <-chan struct{} {
 	switch {
 	case joins:
 		q.last[n.path] = n
-	case !n.byNode:
+	case n.nodes == nil:
 		clear(q.last) // what follows must stay behind it
 	}
 	select {
@@ -127,9 +129,9 @@ func (q *notifier) add(n *notice) <-chan struct{} {
 
 // overflow puts one notice about everything in the place of all that wait. The caller holds mu.
 func (q *notifier) overflow(n *notice) *notice {
-	all := &notice{lost: true, done: make(chan struct{}), olds: n.olds}
+	all := &notice{lost: true, done: make(chan struct{}), olds: n.olds, nodes: n.nodes}
 	for _, x := range q.queue {
-		all.olds = append(all.olds, x.olds...)
+		all.olds, all.nodes = append(all.olds, x.olds...), append(all.nodes, x.nodes...)
 		close(x.done)
 	}
 	q.queue = q.queue[:0]
@@ -143,6 +145,7 @@ func (n *notice) join(later *notice) {
 	n.node, n.typ = later.node, later.typ
 	n.entry = n.entry || later.entry
 	n.content = n.content || later.content
+	n.live = n.live || later.live
 	switch {
 	case n.watch == removed && later.watch == created:
 		n.watch = changed
@@ -158,7 +161,7 @@ func (q *notifier) detach(n *node) {
 	if n.noticed.Swap(true) {
 		return
 	}
-	q.add(&notice{olds: []fs.Node{n.fs}, byNode: true, done: make(chan struct{})})
+	q.add(&notice{nodes: []*node{n}, done: make(chan struct{})})
 }
 
 // run delivers notices until stop.
@@ -207,15 +210,20 @@ func (q *notifier) stop() {
 // deliver tells the kernel. Errors say that it does not know the name or node, which is as good.
 func (q *notifier) deliver(n *notice) {
 	for _, old := range n.olds {
-		q.detachOld(n, old)
+		if on := q.m.table.known(old); on != nil {
+			q.detachFrom(n.path, on)
+		}
+	}
+	for _, on := range n.nodes {
+		q.detachFrom("", on)
 	}
 	switch {
-	case n.byNode:
-		return
 	case n.lost:
 		if dir := q.find(n.path); dir != nil {
 			invalidate(dir)
 		}
+		return
+	case n.nodes != nil:
 		return
 	case n.rename:
 		q.renamed(n)
@@ -233,7 +241,7 @@ func (q *notifier) deliver(n *notice) {
 	case in == nil:
 	case n.content:
 		in.NotifyContent(0, 0)
-	case n.watch == attributes:
+	case n.watch == attributes, n.live:
 		in.NotifyContent(-1, 0)
 	}
 	if parent != nil {
@@ -248,15 +256,11 @@ func (n *notice) lastOld() fs.Node {
 	return n.olds[len(n.olds)-1]
 }
 
-// detachOld makes the kernel let go of a node that has lost its name.
-func (q *notifier) detachOld(n *notice, old fs.Node) {
-	on := q.m.table.known(old)
-	if on == nil {
-		return
-	}
+// detachFrom makes the kernel let go of a node that has lost its name, p if that is known.
+func (q *notifier) detachFrom(p fs.Path, on *node) {
 	name, parent := on.Parent()
-	if !n.byNode && (parent == nil || name != n.path.Base()) {
-		name, parent = n.path.Base(), q.find(n.path.Dir())
+	if p != "" && (parent == nil || name != p.Base()) {
+		name, parent = p.Base(), q.find(p.Dir())
 	}
 	if parent != nil {
 		var errno syscall.Errno
@@ -270,8 +274,6 @@ func (q *notifier) detachOld(n *notice, old fs.Node) {
 			parent.NotifyEntry(name)
 		}
 	}
-	now := time.Now()
-	on.detachedAt.Store(&now)
 	on.detached.Store(true)
 }
 

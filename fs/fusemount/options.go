@@ -33,7 +33,8 @@ type Options struct {
 	// Observe registers the mount for the tree's changes; nil = what happens elsewhere is seen after CacheFor. The function it
 	// returns, which may be nil, ends that.
 	Observe func(fs.Observer) (stop func())
-	// PerCaller says that views differ: names and attributes, which the kernel would share between callers, are not cached.
+	// PerCaller says that views differ: names and attributes, which the kernel would share between callers, are not cached, and it
+	// reads no file by itself.
 	PerCaller bool
 
 	AllowOther bool   // other users may enter; the kernel then checks modes
@@ -57,6 +58,8 @@ func (o *Options) setDefaults() {
 	}
 	switch {
 	case o.PerCaller || o.CacheFor < 0:
+		// Handles of one inode share the way: one who may not read so would.
+		o.NoPassthrough = o.NoPassthrough || o.PerCaller
 		o.CacheFor = 0
 	case o.CacheFor == 0:
 		o.CacheFor = DefaultCacheFor

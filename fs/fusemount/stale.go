@@ -105,30 +105,22 @@ func (x *refusal) release(ctx context.Context) {
 
 // stale reports whether an operation that reached the node by a path, without a handle, is to be answered ESTALE.
 func (n *node) stale(c *call) bool {
-	if !n.fs.Superseded() || n.detached.Load() {
+	if !n.old() || n.detached.Load() && !c.led {
 		return false
 	}
-	if n.linked(c.ctx) {
+	if !n.retired.Load() && n.linked(c.ctx) {
 		return false // its other names would fail for good
 	}
 	n.m.notifier.detach(n)
 	return c.refuse()
 }
 
-// lookupToOpen is how long after the kernel has let go of a node a request may come whose path led to it before.
-const lookupToOpen = 200 * time.Millisecond
-
 // settle waits until what is unsaved of a live document is saved. It reports whether the request is to be answered ESTALE, because
 // that has made a new node: the kernel may have let go of this one meanwhile, but the caller has asked for the name.
 func (n *node) settle(c *call) bool {
-	before := n.fs.Superseded()
+	before := n.old()
 	c.nodes.Settle(c.ctx, n.fs)
-	if before {
-		// The lookup has started the save, which may have ended before this request came.
-		at := n.detachedAt.Load()
-		return at != nil && time.Since(*at) < lookupToOpen && c.nodes.Live(n.fs) && c.refuse()
-	}
-	return n.fs.Superseded() && c.refuse()
+	return n.old() && (c.led || !before) && c.refuse()
 }
 
 // refuse reports whether the request may be answered ESTALE.

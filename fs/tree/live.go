@@ -93,7 +93,8 @@ func (l *live) close() error {
 	return l.staging.close()
 }
 
-// Attach marks the file that n is now as live, whatever becomes of its node, until release is called.
+// Attach marks the file that n is now as live, whatever becomes of its node, until release is called. It returns when the mount
+// keeps nothing of it any more.
 func (t *Tree) Attach(ctx context.Context, n fs.Node) (release func(), err error) {
 	id, err := n.FileID(ctx)
 	if err != nil {
@@ -106,20 +107,29 @@ func (t *Tree) Attach(ctx context.Context, n fs.Node) (release func(), err error
 	if a.Type() != fs.File {
 		return nil, &fs.Error{Op: "attach", Kind: fs.Invalid, Err: errors.New("only files are edited live")}
 	}
-	p, _ := t.Path(n)
-	l := &t.live
+	p, named := t.Path(n)
+	d, isNew := t.live.attach(id, n, p, a.Version)
+	if m, err := t.of(n); err == nil && isNew && named {
+		t.tell(m, fs.Change{Drive: n.Drive(), FileID: id, Path: p, Op: fs.OpLive, Type: fs.File, Node: n,
+			Cause: fs.Cause{Origin: fs.OriginRoom}, Time: time.Now()})
+		t.seen(ctx, m)
+	}
+	return sync.OnceFunc(func() { t.live.detach(id, d) }), nil
+}
+
+// attach counts one more for whom the file is live, and reports whether it is the first.
+func (l *live) attach(id fs.FileID, n fs.Node, p fs.Path, v fs.Version) (d *doc, isNew bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.docs[id]
-	if d == nil {
-		d = &doc{drive: n.Drive(), path: p, version: a.Version}
+	if d = l.docs[id]; d == nil {
+		d, isNew = &doc{drive: n.Drive(), path: p, version: v}, true
 		l.docs[id] = d
 		l.count.Add(1)
 		l.unmet++
 		l.met(id, d, n.Ino())
 	}
 	d.attached++
-	return sync.OnceFunc(func() { l.detach(id, d) }), nil
+	return d, isNew
 }
 
 func (l *live) detach(id fs.FileID, d *doc) {
