@@ -16,8 +16,9 @@ type dir struct {
 	ops  sync.Mutex     // held while names in it are changed or compared with what is known; of two dirs, the lower ino first
 	kids map[string]kid // guarded by names.mu
 
-	watching sync.Mutex  // held while a watch is set
-	watched  atomic.Bool // changes by others are noticed
+	watching sync.Mutex    // held while a watch is set
+	watched  atomic.Bool   // changes by others are noticed
+	used     atomic.Uint64 // watcher.tick when somebody last looked
 }
 
 var (

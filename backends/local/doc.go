@@ -18,7 +18,8 @@
 //     crash has left of it is removed at the next start, or when its directory is listed. Mode (without setuid and setgid), owner,
 //     extended attributes and the document's id pass to the new file; other hard links of the old one keep it, without the id.
 //   - Changes by others are found by inotify in directories that were looked at, or else on the next lookup. They are gathered for
-//     [DefaultCoalesce]. When notices are lost, OpLost is published.
+//     [DefaultCoalesce]; a removal is told a round later, for many programs remove a file and make it again. When notices are lost,
+//     OpLost is published.
 //   - On file systems without birth times the identity is device and inode number alone: a number that is given again at once looks
 //     like the same file, with another version. Without user xattrs document ids are kept in the state folder.
 //

@@ -158,7 +158,7 @@ func (d *Drive) start() (err error) {
 	d.names.nodes[d.root.id] = refTo(&d.root.node)
 	d.caps = fs.DriveCaps{
 		ReadOnly: d.opts.ReadOnly, HardLinks: true, Symlinks: true, Mknod: true, Xattrs: d.probeXattrs(), Exchange: true,
-		Notices: d.opts.Coalesce,
+		Notices: 2 * d.opts.Coalesce, // a removal waits for a round
 	}
 	if err := d.cleanTemps(); err != nil {
 		return err

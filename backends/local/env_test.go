@@ -205,12 +205,23 @@ func (r *recorder) outside() []fs.Change {
 // await waits for a change by others with that op and path.
 func (e *env) await(op fs.Op, path fs.Path) fs.Change {
 	e.t.Helper()
-	late := time.After(20 * time.Second)
+	return e.awaitLater(op, path, 0)
+}
+
+// awaitLater is await for the change after so many like it.
+func (e *env) awaitLater(op fs.Op, path fs.Path, after int) fs.Change {
+	e.t.Helper()
+	late := time.After(30 * time.Second)
 	for {
+		before := 0
 		for _, c := range e.feed.outside() {
-			if c.Op == op && c.Path == path {
+			if c.Op != op || c.Path != path {
+				continue
+			}
+			if before == after {
 				return c
 			}
+			before++
 		}
 		select {
 		case <-e.feed.more:

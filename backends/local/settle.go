@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,7 @@ const (
 	hintWritten
 	hintAttr
 	hintRemoved
+	hintWaited // for a round, with nothing at the name
 )
 
 // missing is a known name that is free now; who took it is told once it is clear whether the file is somewhere else.
@@ -31,14 +33,14 @@ var outside = fs.WithCause(context.Background(), fs.Cause{Origin: fs.OriginOutsi
 
 // check compares what is known of a name with what is there, and tells of the difference as a change by others.
 func (x *dir) check(name string) {
-	if m, ok := x.settle(name, 0, nil); ok {
+	if m, ok := x.settle(name, 0); ok {
 		m.tell()
 	}
 }
 
 // settle does the work of check, for a name of which notices say h. It leaves it to the caller to tell of a name that is free. others
 // are such names: a file that was there and is here now was renamed.
-func (x *dir) settle(name string, h hint, others []missing) (m missing, free bool) {
+func (x *dir) settle(name string, h hint, others ...[]missing) (m missing, free bool) {
 	if x.isReserved(name) || x.hides(name) {
 		return missing{}, false
 	}
@@ -91,17 +93,24 @@ func (x *dir) settleUnknown(name string, h hint, st *unix.Statx_t) {
 	}
 }
 
-func (x *dir) settleNew(name string, st *unix.Statx_t, others []missing) {
-	n := x.d.put(x, name, st)
-	for i, m := range others {
-		if m.kid.id == n.id && !m.told {
-			c := x.change(outside, fs.OpRename, name, n, st)
-			c.OldPath = fs.Path(m.path)
-			others[i].told = true
-			x.d.feed.publish(c)
-			return
+func (x *dir) settleNew(name string, st *unix.Statx_t, others [][]missing) {
+	id := x.d.ident(st)
+	for _, list := range others {
+		i := slices.IndexFunc(list, func(m missing) bool { return m.kid.id == id && !m.told })
+		if i < 0 {
+			continue
 		}
+		list[i].told = true
+		if k, ok := list[i].dir.kid(list[i].name); ok && k.id == id {
+			x.d.take(list[i].dir, list[i].name, id, false)
+		}
+		n := x.d.put(x, name, st)
+		c := x.change(outside, fs.OpRename, name, n, st)
+		c.OldPath = fs.Path(list[i].path)
+		x.d.feed.publish(c)
+		return
 	}
+	n := x.d.put(x, name, st)
 	x.d.feed.publish(x.change(outside, fs.OpCreate, name, n, st))
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -21,6 +22,7 @@ type watcher struct {
 	wake chan struct{} // holds a token while pending or lost is set
 	done chan struct{} // closed by close
 	wg   sync.WaitGroup
+	tick atomic.Uint64 // counts new watches: the clock by which the least recently used are found
 
 	mu      sync.Mutex // guards all below; never held in a call of n, whose events its owner reads
 	dirs    map[*dir]int
@@ -59,35 +61,6 @@ func (w *watcher) close() error {
 	return err
 }
 
-// watch makes sure that changes by others in x are noticed, as long as the limit allows.
-func (x *dir) watch() {
-	w := x.d.watcher
-	if w == nil || x.watched.Load() || x.d.closed.Load() {
-		return
-	}
-	if !w.room() {
-		w.full(errors.New("the limit of " + strconv.Itoa(x.d.opts.MaxWatches) + " is reached"))
-		return
-	}
-	var st unix.Statx_t
-	fd, err := x.open("watch", unix.O_PATH|unix.O_DIRECTORY, &st)
-	if err != nil {
-		return // whoever wanted to look at it finds out
-	}
-	x.watching.Lock()
-	defer x.watching.Unlock()
-	if x.watched.Load() || !w.enter(x, fd) {
-		closeFd(fd)
-		return
-	}
-	if err := w.n.Add(procPath(fd)); err != nil {
-		w.forget(x)
-		w.full(err)
-		return
-	}
-	x.watched.Store(true)
-}
-
 // enter keeps the descriptor of a directory, unless the watcher is closed.
 func (w *watcher) enter(x *dir, fd int) bool {
 	w.mu.Lock()
@@ -97,17 +70,6 @@ func (w *watcher) enter(x *dir, fd int) bool {
 	}
 	w.dirs[x], w.byFd[fd] = fd, x
 	return true
-}
-
-func (w *watcher) room() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.dirs) < w.d.opts.MaxWatches
-}
-
-func (w *watcher) full(err error) {
-	w.d.warn(fs.Warning{Code: "watch-limit", Title: "Changes by other programs are noticed late in some folders", Severity: fs.Low,
-		Text: "No more folders can be watched (" + err.Error() + "): raise fs.inotify.max_user_watches. Elsewhere changes are found when a file is looked up."})
 }
 
 // forget drops a directory that is not watched any more and closes its descriptor.
@@ -322,9 +284,10 @@ func (x *dir) addKnown(batch map[place]hint) {
 }
 
 // settle looks at names: first at those that are free now, then at new ones, which may be the same files, then at the rest. Those in
-// directories that are not where they were come last, when it is known what became of them.
+// directories that are not where they were come last, when it is known what became of them. A known name that is free waits for one
+// round: many programs remove a file and make it again.
 func (w *watcher) settle(batch map[place]hint) {
-	var free []missing
+	var free, waiting []missing
 	lost := map[place]hint{}
 	for p, h := range batch {
 		isFree, found := p.dir.free(p.name)
@@ -332,8 +295,12 @@ func (w *watcher) settle(batch map[place]hint) {
 		case !found:
 			lost[p] = h
 			delete(batch, p)
+		case isFree && h&hintWaited == 0 && p.dir.knows(p.name):
+			k, _ := p.dir.kid(p.name)
+			waiting = append(waiting, missing{dir: p.dir, name: p.name, kid: k, path: p.dir.pathOf(p.name)})
+			delete(batch, p)
 		case isFree:
-			free = p.dir.settleInto(free, p.name, h)
+			free = p.dir.settleInto(free, nil, p.name, h)
 			delete(batch, p)
 		}
 	}
@@ -341,13 +308,14 @@ func (w *watcher) settle(batch map[place]hint) {
 		for p, h := range batch {
 			if k, known := p.dir.kid(p.name); news != (known && !k.isGone()) {
 				delete(batch, p)
-				free = p.dir.settleInto(free, p.name, h)
+				free = p.dir.settleInto(free, waiting, p.name, h)
 			}
 		}
 	}
 	for p, h := range lost {
-		free = p.dir.settleInto(free, p.name, h)
+		free = p.dir.settleInto(free, waiting, p.name, h)
 	}
+	w.again(waiting)
 	for _, m := range free {
 		if !m.told {
 			m.tell()
@@ -355,9 +323,28 @@ func (w *watcher) settle(batch map[place]hint) {
 	}
 }
 
-// settleInto settles a name, and adds it to the names that are free if it is.
-func (x *dir) settleInto(names []missing, name string, h hint) []missing {
-	if m, ok := x.settle(name, h, names); ok {
+// again puts names that wait into the next round, unless they were told as renamed.
+func (w *watcher) again(waiting []missing) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range waiting {
+		if !m.told {
+			w.pending[place{m.dir, m.name}] |= hintWaited
+			w.signal()
+		}
+	}
+}
+
+// knows reports whether a file is known at the name.
+func (x *dir) knows(name string) bool {
+	k, ok := x.kid(name)
+	return ok && !k.isGone()
+}
+
+// settleInto settles a name, and adds it to the names that are free if it is. A file that was at one of waiting, or at one of names,
+// may have come there.
+func (x *dir) settleInto(names, waiting []missing, name string, h hint) []missing {
+	if m, ok := x.settle(name, h, names, waiting); ok {
 		names = append(names, m)
 	}
 	return names

@@ -225,6 +225,30 @@ func TestLostNotices(t *testing.T) {
 	}
 }
 
+// TestWatchesMoveOn looks at more folders than can be watched: the last ones are, and one that was not is compared when somebody
+// looks again.
+func TestWatchesMoveOn(t *testing.T) {
+	e := newEnv(t, local.Options{MaxWatches: 3})
+	for _, d := range []string{"a", "b", "c"} {
+		e.must("Mkdir", os.Mkdir(e.path(d), 0o755))
+		e.write(d+"/f", "old")
+		e.node(d + "/f")
+	}
+	a, c := e.node("a").(fs.Dir), e.node("c/f")
+	// c was looked at last: a notice comes.
+	e.write("c/f", "longer")
+	if got := e.await(fs.OpWrite, "c/f"); got.Node != c {
+		t.Errorf("Node = %v, want %v", got.Node, c)
+	}
+	// a is not watched any more. Looking at it finds what happened to all that was known.
+	e.write("a/f", "longer")
+	_, err := a.Lookup(e.ctx, "missing")
+	e.kind("Lookup", err, fs.NotExist)
+	e.await(fs.OpWrite, "a/f")
+	e.write("a/f", "much longer")
+	e.awaitLater(fs.OpWrite, "a/f", 1)
+}
+
 func TestWatchLimit(t *testing.T) {
 	e := newEnv(t, local.Options{MaxWatches: 1})
 	e.must("Mkdir", os.Mkdir(e.path("d"), 0o755))
