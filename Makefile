@@ -12,6 +12,7 @@ BIN := bin/jupyter-drive
 RUN_VENV := $(CACHE)/run-venv
 TEST_VENV := $(CACHE)/venv
 LINTER := $(CACHE)/bin/golangci-lint
+VERSITYGW := $(CACHE)/bin/versitygw
 NODE_MODULES := integration/node/node_modules
 LAB := jupyterapi/labapp/dist/lab.tar.zst
 
@@ -94,7 +95,7 @@ need-test: need-python need-run
 	  chromium 'command -v chromium || command -v chromium-browser || command -v google-chrome'
 
 .PHONY: test-tools
-test-tools: ui $(TEST_VENV)/.installed $(NODE_MODULES)/.installed | need-test
+test-tools: ui $(TEST_VENV)/.installed $(NODE_MODULES)/.installed $(VERSITYGW) | need-test
 
 $(RUN_VENV)/.installed: integration/python/kernel.txt
 $(TEST_VENV)/.installed: integration/python/test.txt integration/python/kernel.txt
@@ -113,6 +114,10 @@ $(NODE_MODULES)/.installed: integration/node/package-lock.json | need-test
 $(LINTER): .ci/tools/go.mod .ci/tools/go.sum
 	@echo "building golangci-lint (two minutes on two cores)" >&2
 	@go build -C .ci/tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(VERSITYGW): integration/servers/go.mod integration/servers/go.sum
+	@echo "building versitygw (three minutes on two cores)" >&2
+	@go build -C integration/servers -trimpath -ldflags='-s -w' -o $@ github.com/versity/versitygw/cmd/versitygw
 
 $(CACHE)/cargo/bin/pjdfstest:
 	@.ci/need cargo 'command -v cargo'

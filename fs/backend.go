@@ -34,6 +34,8 @@ type Caps struct {
 	RandomWrite, Append           bool
 	MetaInPlace, ModTimeWritable  bool
 	Trash                         bool
+	Versions                      bool // keeps what is replaced or removed: see Versioner
+	AnyName                       bool // names may hold control characters; else such a name is an error of kind Name
 	ListStrong                    bool // a listing shows every write that was acknowledged before it
 
 	MTimePrecision          time.Duration
@@ -117,6 +119,13 @@ func ShadowedName(name string) (shadowed string, ok bool) {
 
 const shadowMark = " (file)"
 
+// Rechecker is a Backend that looks at a file that is known for less than Stat does.
+type Rechecker interface {
+	// Recheck is Stat for a key that was a file when it was last seen. It takes one request if it still is one; that a directory
+	// of the same name has come beside it may go unnoticed.
+	Recheck(ctx context.Context, key string) (Info, error)
+}
+
 // Prober is a Backend that finds out what its store can do by trying, on a key of its own.
 type Prober interface {
 	// Probe makes a few requests and returns what Caps returns from then on. The caller may keep it for a day.
@@ -138,10 +147,14 @@ type MetaSetter interface {
 	SetMeta(ctx context.Context, key string, p MetaPatch, c Cond) (Info, error)
 }
 
-// Versioner is a Backend that keeps old versions.
+// Versioner is a Backend that keeps old versions, if Caps.Versions says so.
 type Versioner interface {
+	// Versions returns the versions of a file, the newest first. Their Version is of use for Read, Restore and Drop alone: it names one
+	// of the versions and not only its contents.
 	Versions(ctx context.Context, key string, o ListOptions) (Page, error)
+	// Restore makes an old version the present one.
 	Restore(ctx context.Context, key string, v Version, c Cond) (Info, error)
+	// Drop forgets an old version for ever. The present one is Invalid.
 	Drop(ctx context.Context, key string, v Version) error
 }
 

@@ -180,8 +180,7 @@ func KindOf(err error) Kind {
 
 // RetryAfter returns how long to wait before err's operation is tried again, 0 if nothing says so.
 func RetryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -59,6 +60,7 @@ var (
 	_ fs.Mkdirer    = (*Backend)(nil)
 	_ fs.MetaSetter = (*Backend)(nil)
 	_ fs.Prober     = (*Backend)(nil)
+	_ fs.Rechecker  = (*Backend)(nil)
 )
 
 // NewBackend returns an empty store.
@@ -67,6 +69,7 @@ func NewBackend(o BackendOptions) *Backend {
 		o.Now = time.Now
 	}
 	b := &Backend{opts: o, caps: storeCaps(), uploads: map[string]*upload{}, old: map[string][]version{}, requests: map[string]int{}}
+	b.caps.Versions = o.Versions
 	if o.Caps != nil {
 		o.Caps(&b.caps)
 	}
@@ -76,7 +79,7 @@ func NewBackend(o BackendOptions) *Backend {
 func storeCaps() fs.Caps {
 	return fs.Caps{
 		CondWrite: fs.Atomic, CondRemove: fs.Atomic, CondCopy: fs.Atomic, CondMeta: fs.Atomic,
-		EmptyDirs: true, ModTimeWritable: true, ListStrong: true,
+		EmptyDirs: true, ModTimeWritable: true, AnyName: true, ListStrong: true,
 		MTimePrecision: time.Nanosecond, MaxName: fs.MaxName, MaxKey: 1024, MaxSize: 50 << 40,
 		PartMin: 5 << 20, PartMax: 5 << 30, MaxParts: 10_000, PreferRead: 8 << 20, PreferWrite: 8 << 20,
 	}
@@ -95,11 +98,7 @@ func (b *Backend) Close() error { return nil }
 func (b *Backend) Requests() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	counts := make(map[string]int, len(b.requests))
-	for op, n := range b.requests {
-		counts[op] = n
-	}
-	return counts
+	return maps.Clone(b.requests)
 }
 
 // ResetRequests sets all counts of Requests to zero.

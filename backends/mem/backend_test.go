@@ -10,17 +10,18 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-func write(t *testing.T, b fs.Backend, key, data string, o fs.WriteOptions) (fs.Info, error) {
+func write(t *testing.T, b fs.Backend, key, data string, o fs.WriteOptions) error {
 	t.Helper()
 	o.Size = int64(len(data))
 	w, err := b.Write(t.Context(), key, o)
 	if err != nil {
-		return fs.Info{}, err
+		return err
 	}
 	if _, err := io.WriteString(w, data); err != nil {
 		t.Fatal(err)
 	}
-	return w.Commit(t.Context())
+	_, err = w.Commit(t.Context())
+	return err
 }
 
 func read(t *testing.T, b fs.Backend, key string, o fs.ReadOptions) (string, error) {
@@ -42,14 +43,14 @@ func TestHooks(t *testing.T) {
 		Body:   func(_ Request, r io.Reader) io.Reader { return io.LimitReader(r, 3) },
 	})
 	before = &fs.Error{Kind: fs.Throttled}
-	if _, err := write(t, b, "a", "hello", fs.WriteOptions{}); fs.KindOf(err) != fs.Throttled || err.Error() != "put a: throttled" {
+	if err := write(t, b, "a", "hello", fs.WriteOptions{}); fs.KindOf(err) != fs.Throttled || err.Error() != "put a: throttled" {
 		t.Errorf("refused write: %v", err)
 	}
 	if got := b.Keys(""); len(got) != 0 {
 		t.Errorf("keys after a refused write: %q", got)
 	}
 	before, after = nil, &fs.Error{Kind: fs.UnknownOutcome}
-	if _, err := write(t, b, "a", "hello", fs.WriteOptions{}); fs.KindOf(err) != fs.UnknownOutcome {
+	if err := write(t, b, "a", "hello", fs.WriteOptions{}); fs.KindOf(err) != fs.UnknownOutcome {
 		t.Errorf("write with a lost answer: %v", err)
 	}
 	after = nil
@@ -71,7 +72,7 @@ func TestHooks(t *testing.T) {
 func TestCapsThatAreNoneAreNotKept(t *testing.T) {
 	b := NewBackend(BackendOptions{Caps: func(c *fs.Caps) { c.CondWrite = fs.None }})
 	for _, data := range []string{"one", "two"} {
-		if _, err := write(t, b, "a", data, fs.WriteOptions{Cond: fs.Cond{IfAbsent: true}}); err != nil {
+		if err := write(t, b, "a", data, fs.WriteOptions{Cond: fs.Cond{IfAbsent: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,6 +23,9 @@ func (b *Backend) Stat(ctx context.Context, key string) (info fs.Info, err error
 	return info, err
 }
 
+// Recheck is Stat.
+func (b *Backend) Recheck(ctx context.Context, key string) (fs.Info, error) { return b.Stat(ctx, key) }
+
 // List returns a page of a directory.
 func (b *Backend) List(ctx context.Context, dir string, o fs.ListOptions) (page fs.Page, err error) {
 	err = b.do(ctx, Request{Op: "list", Key: dir}, func() error {

@@ -2,6 +2,7 @@ package mem
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -13,13 +14,7 @@ type version struct {
 	obj *object
 }
 
-// Versioned is a Backend that keeps old versions. Made by [Backend.Versioned].
-type Versioned struct{ *Backend }
-
-var _ fs.Versioner = Versioned{}
-
-// Versioned returns the same store with the methods of fs.Versioner. It is only of use with BackendOptions.Versions.
-func (b *Backend) Versioned() Versioned { return Versioned{b} }
+var _ fs.Versioner = (*Backend)(nil)
 
 // versionMark parts what the contents are from which of the versions it is, as in `"etag"#00000007`.
 const versionMark = "#"
@@ -49,15 +44,15 @@ func (b *Backend) version(path string, v fs.Version) (*object, error) {
 }
 
 // Versions returns the versions of a file, the newest first, each with a Version that names it alone.
-func (v Versioned) Versions(ctx context.Context, key string, _ fs.ListOptions) (page fs.Page, err error) {
-	err = v.do(ctx, Request{Op: "versions", Key: key}, func() error {
-		old := v.old[v.objects.resolve(key)]
-		for i := len(old) - 1; i >= 0; i-- {
-			if old[i].obj == nil {
+func (b *Backend) Versions(ctx context.Context, key string, _ fs.ListOptions) (page fs.Page, err error) {
+	err = b.do(ctx, Request{Op: "versions", Key: key}, func() error {
+		old := b.old[b.objects.resolve(key)]
+		for _, kept := range slices.Backward(old) {
+			if kept.obj == nil {
 				continue
 			}
-			info := old[i].obj.partial(key)
-			info.Version += fs.Version(versionMark + old[i].id)
+			info := kept.obj.partial(key)
+			info.Version += fs.Version(versionMark + kept.id)
 			page.Infos = append(page.Infos, info)
 		}
 		return nil
@@ -66,18 +61,18 @@ func (v Versioned) Versions(ctx context.Context, key string, _ fs.ListOptions) (
 }
 
 // Restore makes an old version the present one.
-func (v Versioned) Restore(ctx context.Context, key string, old fs.Version, c fs.Cond) (info fs.Info, err error) {
-	err = v.do(ctx, Request{Op: "copy", Key: key, Dst: key, Cond: c}, func() error {
-		obj, err := v.version(key, old)
+func (b *Backend) Restore(ctx context.Context, key string, old fs.Version, c fs.Cond) (info fs.Info, err error) {
+	err = b.do(ctx, Request{Op: "copy", Key: key, Dst: key, Cond: c}, func() error {
+		obj, err := b.version(key, old)
 		if err != nil {
 			return err
 		}
-		raw := v.objects.resolve(key)
-		if _, err := v.check(raw, c, "", v.caps.CondCopy); err != nil {
+		raw := b.objects.resolve(key)
+		if _, err := b.check(raw, c, "", b.caps.CondCopy); err != nil {
 			return err
 		}
 		obj = obj.patched(nil, "")
-		v.store(raw, obj)
+		b.store(raw, obj)
 		info = obj.as(key)
 		return nil
 	})
@@ -85,11 +80,11 @@ func (v Versioned) Restore(ctx context.Context, key string, old fs.Version, c fs
 }
 
 // Drop forgets an old version. The present one is Invalid.
-func (v Versioned) Drop(ctx context.Context, key string, old fs.Version) error {
-	return v.do(ctx, Request{Op: "drop", Key: key}, func() error {
-		raw := v.objects.resolve(key)
+func (b *Backend) Drop(ctx context.Context, key string, old fs.Version) error {
+	return b.do(ctx, Request{Op: "drop", Key: key}, func() error {
+		raw := b.objects.resolve(key)
 		_, id, _ := strings.Cut(string(old), versionMark)
-		all := v.old[raw]
+		all := b.old[raw]
 		for i := range all {
 			if all[i].id != id {
 				continue
@@ -97,7 +92,7 @@ func (v Versioned) Drop(ctx context.Context, key string, old fs.Version) error {
 			if i == len(all)-1 && all[i].obj != nil {
 				return kindError(fs.Invalid)
 			}
-			v.old[raw] = append(all[:i:i], all[i+1:]...)
+			b.old[raw] = append(all[:i:i], all[i+1:]...)
 			return nil
 		}
 		return kindError(fs.NotExist)

@@ -89,8 +89,8 @@ func (j *Journal) segments() ([]uint64, error) {
 
 // lastCheckpoint returns the index of the last segment that begins with a snapshot.
 func (j *Journal) lastCheckpoint(numbers []uint64) (int, error) {
-	for i := len(numbers) - 1; i >= 0; i-- {
-		h, err := j.readHead(numbers[i])
+	for i, number := range slices.Backward(numbers) {
+		h, err := j.readHead(number)
 		if err != nil {
 			return 0, err
 		}

@@ -1,0 +1,145 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// Read asks for a range, at the version that it must have.
+func (b *Backend) Read(ctx context.Context, key string, o fs.ReadOptions) (fs.Reader, error) {
+	if o.Off < 0 || o.Len < 0 {
+		return nil, &fs.Error{Op: "read", Path: key, Kind: fs.Invalid}
+	}
+	r, err := b.read(ctx, key, o)
+	if err == nil || fs.KindOf(err) != fs.NotExist {
+		return asReader(r, err)
+	}
+	if shadowed, is := fs.ShadowedName(key); is {
+		if _, ok := b.shadowed(ctx, shadowed); ok {
+			if r, err = b.read(ctx, shadowed, o); err == nil {
+				r.info.Key = key
+			}
+		}
+	}
+	return asReader(r, err)
+}
+
+// asReader keeps a nil *reader from becoming an interface that is not nil.
+func asReader(r *reader, err error) (fs.Reader, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (b *Backend) read(ctx context.Context, key string, o fs.ReadOptions) (*reader, error) {
+	in := &s3.GetObjectInput{Bucket: &b.opts.Bucket, Key: aws.String(b.raw(key)), IfMatch: ptr(string(o.IfVersion))}
+	if etag, id := splitVersion(o.Version); id != "" {
+		in.VersionId = &id
+	} else if etag != "" {
+		in.IfMatch = &etag
+	}
+	switch {
+	case o.Len > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", o.Off, o.Off+o.Len-1))
+	case o.Off > 0:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-", o.Off))
+	}
+	out, err := b.client.GetObject(ctx, in)
+	if err != nil {
+		err = b.fail("read", key, err)
+		if fs.KindOf(err) == fs.Range {
+			return b.readEnd(ctx, key, o, err)
+		}
+		return nil, err
+	}
+	info := fs.Info{
+		Key: key, Type: fs.File, Size: aws.ToInt64(out.ContentLength), Stored: aws.ToTime(out.LastModified),
+		Version: fs.Version(aws.ToString(out.ETag)), MIME: aws.ToString(out.ContentType),
+	}
+	if total, ok := totalSize(aws.ToString(out.ContentRange)); ok {
+		info.Size = total
+	}
+	info.ModTime = info.Stored
+	body := out.Body
+	if inBody := decodeAttributes(&info, out.Metadata); inBody {
+		info.Type = fs.Symlink
+	}
+	return &reader{b: b, body: body, info: info, left: aws.ToInt64(out.ContentLength)}, nil
+}
+
+// readEnd answers for a range that begins at the end of the object or past it: stores call both unsatisfiable.
+func (b *Backend) readEnd(ctx context.Context, key string, o fs.ReadOptions, cause error) (*reader, error) {
+	_, id := splitVersion(o.Version)
+	info, err := b.head(ctx, "read", key, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.IfVersion != "" && info.Version != o.IfVersion:
+		return nil, &fs.Error{Op: "read", Path: key, Kind: fs.Conflict}
+	case o.Off != info.Size:
+		return nil, cause
+	}
+	return &reader{b: b, body: io.NopCloser(strings.NewReader("")), info: info}, nil
+}
+
+// totalSize reads the size of the whole object from "bytes 0-9/100".
+func totalSize(contentRange string) (int64, bool) {
+	_, total, ok := strings.Cut(contentRange, "/")
+	n, err := strconv.ParseInt(total, 10, 64)
+	return n, ok && err == nil && n >= 0
+}
+
+// reader is an open range.
+type reader struct {
+	b    *Backend
+	body io.ReadCloser
+	info fs.Info
+	left int64 // bytes that are still to come
+}
+
+// Info returns what the answer's head says.
+func (r *reader) Info() fs.Info { return r.info }
+
+// Read reads on. A body that ends too early is an error.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	r.left -= int64(n)
+	switch {
+	case errors.Is(err, io.EOF) && r.left > 0:
+		err = &fs.Error{Op: "read", Path: r.info.Key, Kind: fs.Unavailable, Err: io.ErrUnexpectedEOF}
+	case err != nil && !errors.Is(err, io.EOF):
+		err = r.fail(err)
+	}
+	return n, err
+}
+
+// fail tells a broken connection from damaged bytes: the SDK's error for a checksum that does not match has no type of its own.
+func (r *reader) fail(err error) error {
+	var network net.Error
+	if !errors.As(err, &network) && !errors.Is(err, io.ErrUnexpectedEOF) && fs.KindOf(err) == fs.Internal {
+		return &fs.Error{Op: "read", Path: r.info.Key, Kind: fs.Checksum, Err: err}
+	}
+	return r.b.fail("read", r.info.Key, err)
+}
+
+// Close ends the range; what is left of a short body is read so that the connection can be used again.
+func (r *reader) Close() error {
+	if r.left > 0 && r.left <= maxDrain {
+		_, _ = io.CopyN(io.Discard, r.body, r.left) // only to keep the connection
+	}
+	return r.b.fail("read", r.info.Key, r.body.Close())
+}
+
+// maxDrain is how much is read to save a connection.
+const maxDrain = 64 << 10

@@ -1,0 +1,78 @@
+package s3
+
+import (
+	"context"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// before finds the path under whose key a write to key goes, and checks a condition that the store does not keep by itself. done
+// is the version that this very write has made already, if it has.
+func (b *Backend) before(ctx context.Context, op, key string, c fs.Cond, writeID string, g fs.Guarantee) (target string, done fs.Info, err error) {
+	target = key
+	if c.IfVersion != "" {
+		target = b.resolve(ctx, key)
+	}
+	if c == (fs.Cond{}) || g == fs.Atomic {
+		return target, fs.Info{}, nil
+	}
+	info, err := b.head(ctx, op, target, "")
+	switch {
+	case err != nil && fs.KindOf(err) != fs.NotExist:
+		return "", fs.Info{}, err
+	case err != nil && c.IfAbsent:
+		return target, fs.Info{}, nil
+	case err != nil:
+		return "", fs.Info{}, err
+	case c.IfVersion != "" && c.IfVersion == info.Version:
+		return target, fs.Info{}, nil
+	case writeID != "" && info.WriteID == writeID:
+		info.Key = key
+		return target, info, nil
+	}
+	return "", fs.Info{}, expect(c, &fs.Error{Op: op, Path: key, Kind: fs.Conflict})
+}
+
+// settle says what became of a write that ended with err: if the present version carries its id, it was done, and only the answer
+// was lost.
+func (b *Backend) settle(ctx context.Context, op, key, target string, c fs.Cond, writeID string, err error) (fs.Info, error) {
+	err = expect(c, b.fail(op, key, err))
+	kind := fs.KindOf(err)
+	definite := refused(kind)
+	if !definite && !ambiguous(kind) {
+		return fs.Info{}, err
+	}
+	if writeID == "" {
+		if definite {
+			return fs.Info{}, err
+		}
+		return fs.Info{}, unknown(err, kind)
+	}
+	info, headErr := b.head(ctx, op, target, "")
+	switch {
+	case headErr == nil && info.WriteID == writeID:
+		info.Key = key
+		return info, nil
+	case definite, headErr == nil, fs.KindOf(headErr) == fs.NotExist:
+		return fs.Info{}, err
+	}
+	return fs.Info{}, unknown(err, kind)
+}
+
+// refused reports whether an error of that kind says that a condition failed: at this attempt, while an earlier one may have been done.
+func refused(k fs.Kind) bool {
+	return k == fs.Exist || k == fs.Conflict || k == fs.NotExist || k == fs.Busy
+}
+
+// ambiguous reports whether an error of that kind leaves open what was done.
+func ambiguous(k fs.Kind) bool {
+	return k == fs.Unavailable || k == fs.Timeout || k == fs.Throttled
+}
+
+// unknown returns err as one that leaves open what was done. Being asked to slow down does not: nothing is done then.
+func unknown(err error, kind fs.Kind) error {
+	if kind == fs.Throttled {
+		return err
+	}
+	return &fs.Error{Op: "s3", Kind: fs.UnknownOutcome, Err: err}
+}
