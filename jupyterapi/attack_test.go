@@ -86,7 +86,7 @@ func TestPathsInBodies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, siteOptions{})
 	s.write("a.txt", "x")
-	for _, p := range []string{"../x", "..", "a/../../x", `x\u0000`, "a//b", "./x", `.jupyter-drive/x`, `..\\/x`} {
+	for _, p := range []string{"../x", "..", "a/../../x", `x\u0000`, "a//b", "./x", `.jupyter-drive/x`, `..\\/x`, `\ud83d.txt`, "\xff"} {
 		body := `{"path":"` + p + `","type":"file","format":"text","content":"x"}`
 		for _, r := range []reply{
 			s.request(patch, "/api/contents/a.txt", body),

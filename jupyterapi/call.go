@@ -1,6 +1,7 @@
 package jupyterapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/access"
 	"github.com/jupyter-drive/jupyter-drive/jupyterapi/identity"
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi/internal/jsontext"
 )
 
 // maxSmallBody is the limit of the bodies that are no documents, in bytes.
@@ -122,11 +124,10 @@ func (c *call) decode(v any) (bool, error) {
 }
 
 func decodeJSON(data []byte, v any) (bool, error) {
-	text := strings.TrimSpace(string(data))
-	if text == "" || text == "null" {
+	if text := bytes.TrimSpace(data); len(text) == 0 || string(text) == "null" {
 		return false, nil
 	}
-	err := json.Unmarshal(data, v)
+	err := unmarshal(data, v)
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrongType) && wrongType.Field != "":
@@ -134,7 +135,28 @@ func decodeJSON(data []byte, v any) (bool, error) {
 	case err != nil:
 		return false, failed(http.StatusBadRequest, "Invalid JSON in body of request")
 	}
-	return true, nil
+	return true, checkText(data)
+}
+
+// checkText refuses JSON whose text would be another one once it is decoded.
+func checkText(data []byte) error {
+	if err := jsontext.Check(data); err != nil {
+		return failed(http.StatusBadRequest, "The body cannot be kept as it is: "+err.Error())
+	}
+	return nil
+}
+
+// unmarshal is json.Unmarshal that keeps numbers as they are written where v does not say what they are.
+func unmarshal(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errNotObject
+	}
+	return nil
 }
 
 // reply answers with a JSON value.

@@ -34,7 +34,7 @@ func (s *configStore) get(user, section string) (map[string]any, error) {
 		return nil, fs.Wrap("config", section, err)
 	}
 	values := map[string]any{}
-	return values, fs.Wrap("config", section, json.Unmarshal(data, &values))
+	return values, fs.Wrap("config", section, unmarshal(data, &values))
 }
 
 // put replaces a section. The caller holds mu.

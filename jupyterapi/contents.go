@@ -299,7 +299,7 @@ func putContents(c *call) error {
 	if err != nil {
 		return err
 	}
-	if r.chunk != 0 {
+	if r.inParts {
 		return c.upload(p, r, cond)
 	}
 	return c.save(p, r, cond)
@@ -313,7 +313,8 @@ type saveRequest struct {
 	format     string
 	path       string
 	copyFrom   string
-	chunk      int // 0 = not an upload in parts
+	inParts    bool
+	chunk      int // the number of the part
 	content    json.RawMessage
 	hasContent bool
 }
@@ -329,12 +330,20 @@ func parseSave(data []byte) (saveRequest, error) {
 	}
 	r := saveRequest{empty: len(members) == 0}
 	for key, raw := range members {
+		if key == "content" { // decoded once it is known what it is
+			r.content, r.hasContent = raw, true
+			continue
+		}
+		if err := checkText(raw); err != nil {
+			return r, err
+		}
 		var err error
 		switch key {
 		case "type":
-			r.hasType = true
 			err = json.Unmarshal(raw, &r.kind)
-			r.kind = knownType(r.kind)
+			if r.hasType = r.kind != ""; r.hasType {
+				r.kind = knownType(r.kind)
+			}
 		case "format":
 			err = json.Unmarshal(raw, &r.format)
 		case "path":
@@ -342,9 +351,8 @@ func parseSave(data []byte) (saveRequest, error) {
 		case "copy_from":
 			err = json.Unmarshal(raw, &r.copyFrom)
 		case "chunk":
+			r.inParts = string(raw) != "null"
 			err = json.Unmarshal(raw, &r.chunk)
-		case "content":
-			r.content, r.hasContent = raw, true
 		default:
 			if !json.Valid(raw) {
 				err = errNotObject

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/nbformat"
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi/internal/jsontext"
 )
 
 // save writes a whole document and answers with its model.
@@ -108,18 +113,37 @@ func decodeContent(r saveRequest) ([]byte, error) {
 	if r.format != "text" && r.format != "base64" {
 		return nil, failed(http.StatusBadRequest, "Must specify format of file contents as 'text' or 'base64'")
 	}
-	var text string
-	if err := json.Unmarshal(r.content, &text); err != nil {
+	var text *string
+	if err := json.Unmarshal(r.content, &text); err != nil || text == nil {
 		return nil, failed(http.StatusBadRequest, "The content of a file must be a string")
 	}
-	if r.format == "text" {
-		return []byte(text), nil
+	if err := checkContent(r.content); err != nil {
+		return nil, err
 	}
-	data, err := decodeBase64(text)
+	if r.format == "text" {
+		return []byte(*text), nil
+	}
+	data, err := decodeBase64(*text)
 	if err != nil {
 		return nil, failed(http.StatusBadRequest, "Encoding error saving file: the content is not base64")
 	}
 	return data, nil
+}
+
+// checkContent refuses a JSON string that no file in UTF-8 can hold, and says where in the text the reason is.
+func checkContent(raw json.RawMessage) error {
+	err := jsontext.Check(raw)
+	bad, ok := errors.AsType[*jsontext.Error](err)
+	if !ok {
+		return err
+	}
+	var before string
+	if err := json.Unmarshal(append(slices.Clone(raw[:bad.Offset]), '"'), &before); err != nil {
+		before = ""
+	}
+	line := strings.Count(before, "\n") + 1
+	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	return failed(http.StatusBadRequest, fmt.Sprintf("The content cannot be saved as UTF-8: %s in line %d, column %d", bad.What, line, column))
 }
 
 // decodeBase64 is strict but for white space: a letter that was dropped would be a silent change of the file.

@@ -158,7 +158,7 @@ func (c *call) upload(p fs.Path, r saveRequest, cond condition) error {
 	if r.hasType && r.kind != fileType {
 		return failed(http.StatusBadRequest, "File type \""+r.kind+"\" is not supported for large file transfer")
 	}
-	if r.chunk < lastChunk {
+	if r.chunk < lastChunk || r.chunk == 0 {
 		return failed(http.StatusBadRequest, "Not a possible number of a part")
 	}
 	data, err := decodeContent(r)

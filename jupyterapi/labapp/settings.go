@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+
+	"github.com/jupyter-drive/jupyter-drive/jupyterapi/internal/jsontext"
 )
 
 const settingsExt = ".jupyterlab-settings"
@@ -134,6 +136,9 @@ func parsePut(body []byte) (string, error) {
 	}
 	if err := json.Unmarshal(body, &payload); err != nil {
 		return "", fmt.Errorf(`send the settings as JSON, {"raw": "TEXT"}: %w`, err)
+	}
+	if err := jsontext.Check(body); err != nil {
+		return "", fmt.Errorf("the settings cannot be kept as they are: %w", err)
 	}
 	if payload.Raw == nil {
 		return "", fmt.Errorf(`send the settings as {"raw": "TEXT"}; "raw" is missing`)

@@ -96,6 +96,7 @@ func TestSettingsPutRefuses(t *testing.T) {
 		message          string
 	}{
 		{"no JSON", plainURL, "{", 400, "send the settings as JSON"},
+		{"half a surrogate pair", plainURL, `{"raw":"// \ud83d\n{}"}`, 400, `half of a surrogate pair (\ud83d) at byte 11`},
 		{"no raw", plainURL, "{}", 400, `"raw" is missing`},
 		{"raw is no text", plainURL, `{"raw": {}}`, 400, "send the settings as JSON"},
 		{"a list", plainURL, `["raw"]`, 400, "send the settings as JSON"},
