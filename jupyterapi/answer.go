@@ -18,8 +18,9 @@ const minGzip = 1400
 // answer is a ResponseWriter that packs text for clients that take gzip, and knows what was sent.
 type answer struct {
 	http.ResponseWriter
-	zippers *sync.Pool
-	packs   bool // the client takes gzip and the method has a body
+	patience *patience
+	zippers  *sync.Pool
+	packs    bool // the client takes gzip and the method has a body
 
 	begun  bool
 	status int
@@ -27,9 +28,13 @@ type answer struct {
 	zip    *gzip.Writer
 }
 
-func newAnswer(w http.ResponseWriter, r *http.Request, zippers *sync.Pool) *answer {
-	return &answer{ResponseWriter: w, zippers: zippers, packs: r.Method != http.MethodHead && takesGzip(r.Header.Get("Accept-Encoding"))}
+func newAnswer(w http.ResponseWriter, r *http.Request, p *patience, zippers *sync.Pool) *answer {
+	packs := r.Method != http.MethodHead && takesGzip(r.Header.Get("Accept-Encoding"))
+	return &answer{ResponseWriter: w, patience: p, zippers: zippers, packs: packs}
 }
+
+// out sends bytes as they are.
+func (a *answer) out() patientWriter { return patientWriter{a.ResponseWriter, a.patience} }
 
 // takesGzip reads the header Accept-Encoding.
 func takesGzip(accept string) bool {
@@ -56,9 +61,11 @@ func (a *answer) WriteHeader(status int) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		a.zip = a.zippers.Get().(*gzip.Writer)
-		a.zip.Reset(a.ResponseWriter)
+		a.zip.Reset(a.out())
 	}
+	a.patience.answering()
 	a.ResponseWriter.WriteHeader(status)
+	a.patience.written()
 }
 
 func (a *answer) worthPacking() bool {
@@ -85,24 +92,22 @@ func (a *answer) Write(p []byte) (int, error) {
 	if a.zip != nil {
 		return a.zip.Write(p)
 	}
-	return a.ResponseWriter.Write(p)
+	return a.out().Write(p)
 }
 
-// ReadFrom lets a file go to the network without a copy in between.
+// ReadFrom sends a file in large pieces.
 func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	if !a.begun {
 		a.WriteHeader(http.StatusOK)
 	}
-	if a.zip == nil {
-		n, err := io.Copy(a.ResponseWriter, r)
-		a.sent += n
-		return n, err
-	}
-	return io.Copy(struct{ io.Writer }{a}, r)
+	return io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{r}, make([]byte, pieceSize))
 }
 
-// finish ends the body. An answer that was not begun becomes 200 without a body.
+// finish ends the body. An answer that was not begun becomes 200 without a body. What the server has not sent yet leaves after it.
 func (a *answer) finish() {
+	if !a.begun || a.status != http.StatusSwitchingProtocols {
+		defer a.patience.answering()
+	}
 	if a.zip == nil {
 		return
 	}
@@ -125,6 +130,8 @@ func (a *answer) Flush() {
 	if a.zip != nil {
 		_ = a.zip.Flush() // a later write meets the same error
 	}
+	a.patience.answering()
+	defer a.patience.written()
 	_ = http.NewResponseController(a.ResponseWriter).Flush() // the same
 }
 

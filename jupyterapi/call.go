@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -88,6 +89,8 @@ func (c *call) body(limit int64) ([]byte, error) {
 	switch {
 	case errors.As(err, &overLimit):
 		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &failure{status: http.StatusRequestTimeout, message: "The body came too slowly", err: err}
 	case err != nil:
 		return nil, failed(http.StatusBadRequest, "The body could not be read")
 	case int64(len(data)) > limit:

@@ -132,7 +132,12 @@ func (ch *channels) fromClient() {
 			continue
 		}
 		ch.s.active.touch()
-		if err := ch.client.Send(ch.socket.ctx, m); err != nil {
+		err = ch.client.Send(ch.socket.ctx, m)
+		if isKind(err, fs.Invalid) {
+			ch.log().Warn("a message was dropped", "kernel", ch.id, "user", ch.caller.Principal.ID, "err", err)
+			continue
+		}
+		if err != nil {
 			ch.log().Debug("kernel connection ended", "kernel", ch.id, "err", err)
 			return
 		}

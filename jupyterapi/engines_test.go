@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/jupyterapi/identity"
 	"github.com/jupyter-drive/jupyter-drive/kernels/wire"
@@ -155,7 +157,7 @@ func (s *site) dial(path string, header http.Header, protocols ...string) (conn 
 		return nil, res.StatusCode
 	}
 	s.t.Cleanup(func() { _ = conn.Close() }) // the server may have closed it
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		s.t.Fatal(err)
 	}
 	return conn, res.StatusCode
@@ -190,7 +192,7 @@ func TestChannels(t *testing.T) {
 	if got := legacy.Subprotocol(); got != "" {
 		t.Fatalf("subprotocol = %q, want none", got)
 	}
-	for _, broken := range []string{"no json", `{"channel":"nope"}`, ""} { // dropped, and the socket lives on
+	for _, broken := range []string{"no json", `{"channel":"nope"}`, `{"header":{"msg_id":7}}`, ""} { // dropped, and the socket lives on
 		if err := legacy.WriteMessage(websocket.TextMessage, []byte(broken)); err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +225,7 @@ func (s *site) exchange(t *testing.T, conn *websocket.Conn, kind int, frame []by
 		if m.Channel != wire.Shell {
 			t.Errorf("channel = %q, want shell", m.Channel)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the kernel got nothing")
 	}
 }
@@ -340,6 +342,60 @@ func (s *site) untilHeard(conn *websocket.Conn) {
 	}
 }
 
+// TestLostEvents proves that a subscriber is told what it has missed: where the tree lost changes, and when it was too slow itself.
+func TestLostEvents(t *testing.T) {
+	t.Parallel()
+	t.Run("by the drive", func(t *testing.T) {
+		t.Parallel()
+		drive := &losing{Drive: mem.New(mem.Options{})}
+		s := newSite(t, siteOptions{drive: drive})
+		conn, _ := s.dial("/api/events/subscribe"+asAda, nil)
+		s.untilHeard(conn)
+		for _, p := range []fs.Path{"sub", ""} {
+			drive.sink(fs.Change{Op: fs.OpLost, Path: p, Time: time.Now()})
+			var m map[string]any
+			if err := conn.ReadJSON(&m); err != nil || m["schema_id"] != rescanSchema || m["path"] != string(p) {
+				t.Errorf("event = %v, %v, want a rescan of %q", m, err, p)
+			}
+		}
+	})
+	t.Run("by the subscriber", func(t *testing.T) {
+		t.Parallel()
+		var b bus
+		events, stop := b.subscribe()
+		defer stop()
+		read := func() (got []string) {
+			for range len(events) {
+				e := <-events
+				got = append(got, fmt.Sprint(e.schema == rescanSchema, e.data["path"]))
+			}
+			return got
+		}
+		for i := range eventBuffer + 10 {
+			b.publish(contentsEvent("save", fs.Path(fmt.Sprint(i)), ""))
+		}
+		got := read()
+		if len(got) != eventBuffer+1 || got[eventBuffer-1] != "false255" || got[eventBuffer] != "true" {
+			t.Errorf("%d events were queued, the last are %q, want %d and a rescan", len(got), got[max(0, len(got)-2):], eventBuffer)
+		}
+		b.publish(contentsEvent("save", "next", ""))
+		if got := read(); !slices.Equal(got, []string{"falsenext"}) {
+			t.Errorf("after that came %q, want the next event only", got)
+		}
+	})
+}
+
+// losing is a drive whose changes a test makes up.
+type losing struct {
+	fs.Drive
+	sink func(fs.Change)
+}
+
+func (d *losing) Publish(sink func(fs.Change)) {
+	d.sink = sink
+	d.Drive.Publish(sink)
+}
+
 func expectStatus(t testing.TB, r reply, status int) {
 	t.Helper()
 	if r.StatusCode != status {
@@ -365,6 +421,7 @@ func TestPostEvent(t *testing.T) {
 		{"no data", `{"schema_id":"` + kernelSchema + `","version":"1"}`, 400},
 		{"unknown schema", `{"schema_id":"x","version":"1","data":{}}`, 400},
 		{"wrong version", strings.Replace(good, `"1"`, `"2"`, 1) + `}`, 400},
+		{"what only the server knows", `{"schema_id":"` + rescanSchema + `","version":"1","data":{"path":""}}`, 400},
 		{"wrong action", strings.Replace(good, "start", "dance", 1) + `}`, 400},
 	}
 	for _, tt := range tests {
@@ -379,7 +436,7 @@ func TestCloseEndsSockets(t *testing.T) {
 	s := newSite(t, siteOptions{})
 	conn, _ := s.dial("/api/events/subscribe"+asAda, nil)
 	s.untilHeard(conn)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.api.Close(ctx); err != nil {
 		t.Fatalf("Close() = %v", err)

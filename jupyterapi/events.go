@@ -17,6 +17,8 @@ const (
 	contentsSchema = "https://events.jupyter.org/jupyter_server/contents_service/v1"
 	kernelSchema   = "https://events.jupyter.org/jupyter_server/kernel_actions/v1"
 	gatewaySchema  = "https://events.jupyter.org/jupyter_server/gateway_client/v1"
+	// rescanSchema is our own: events about "path" or what is below it were lost; read again what matters there. "" is everything.
+	rescanSchema = "https://github.com/jupyter-drive/jupyter-drive/events/rescan/v1"
 )
 
 // schemaVersion is the version of all of them.
@@ -35,7 +37,7 @@ var actions = map[string][]string{
 	gatewaySchema:  nil, // it has "status" instead
 }
 
-// eventBuffer is how many events may wait for a slow subscriber; then it loses some.
+// eventBuffer is how many events may wait for a slow subscriber. What follows is lost, and an event of rescanSchema says so.
 const eventBuffer = 256
 
 // event is something that happened, on its way to subscribers.
@@ -58,34 +60,54 @@ type KernelEvent struct {
 
 // bus passes events on to subscribers.
 type bus struct {
-	mu   sync.Mutex // guards subs
-	subs map[chan event]bool
+	mu   sync.Mutex // guards subs and what is sent to them
+	subs map[*subscriber]bool
+}
+
+// subscriber hears the events of a bus.
+type subscriber struct {
+	c    chan event
+	lost bool // the last event that was queued says that some are lost
 }
 
 func (b *bus) subscribe() (events <-chan event, stop func()) {
-	ch := make(chan event, eventBuffer)
+	one := &subscriber{c: make(chan event, eventBuffer+1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.subs == nil {
-		b.subs = map[chan event]bool{}
+		b.subs = map[*subscriber]bool{}
 	}
-	b.subs[ch] = true
-	return ch, func() {
+	b.subs[one] = true
+	return one.c, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		delete(b.subs, ch)
+		delete(b.subs, one)
 	}
 }
 
 func (b *bus) publish(e event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ch := range b.subs {
-		select {
-		case ch <- e:
-		default: // the subscriber is too slow; events are no log
-		}
+	for one := range b.subs {
+		one.offer(e)
 	}
+}
+
+// offer queues an event. The last place is for the one that says that what follows is lost. The caller holds the bus's mu.
+func (s *subscriber) offer(e event) {
+	if len(s.c) < eventBuffer {
+		s.c <- e
+		s.lost = false
+		return
+	}
+	if !s.lost && len(s.c) < cap(s.c) {
+		s.c <- rescanEvent("", e.time)
+		s.lost = true
+	}
+}
+
+func rescanEvent(p fs.Path, at time.Time) event {
+	return event{schema: rescanSchema, time: at, data: map[string]any{"path": string(p)}, about: []fs.Resource{{Kind: fs.Contents, Path: p}}}
 }
 
 // publishContents tells that a file was read or changed through the API.
@@ -105,6 +127,9 @@ func contentsEvent(action string, p, source fs.Path) event {
 
 // changeEvent turns a change that did not come through the API into an event.
 func changeEvent(ch fs.Change) (event, bool) {
+	if ch.Op == fs.OpLost && ch.Path.UTF8() {
+		return rescanEvent(ch.Path, ch.Time), true
+	}
 	action := map[fs.Op]string{fs.OpCreate: "create", fs.OpWrite: "save", fs.OpReplace: "save", fs.OpRemove: "delete", fs.OpRename: "rename"}[ch.Op]
 	if action == "" || ch.Cause.Origin == fs.OriginAPI || !ch.Path.UTF8() || !ch.OldPath.UTF8() {
 		return event{}, false
@@ -195,7 +220,7 @@ func parseEventTime(s string) (time.Time, error) {
 
 // checkEvent compares an event of a client with its schema.
 func checkEvent(e event, version string) error {
-	allowed, known := actions[e.schema]
+	allowed, known := actions[e.schema] // rescanSchema is not among them: only the server knows what was lost
 	switch {
 	case !known:
 		return failed(http.StatusBadRequest, "Unregistered schema: "+e.schema)
@@ -239,11 +264,33 @@ func openEvents(c *call) error {
 				}
 				e, ok = changeEvent(ch)
 			}
-			if ok && c.mayAll(fs.Read, e.about) && c.tell(one, e) != nil {
+			if ok {
+				e, ok = c.visible(e)
+			}
+			if ok && c.tell(one, e) != nil {
 				return
 			}
 		}
 	})
+}
+
+// visible returns an event as the subscriber may see it, if it may. A move between what it may read and what it may not looks like the
+// end of the one or the beginning of the other.
+func (c *call) visible(e event) (event, bool) {
+	if c.mayAll(fs.Read, e.about) {
+		return e, true
+	}
+	if e.schema != contentsSchema || e.data["action"] != "rename" || len(e.about) != 2 {
+		return e, false
+	}
+	for i, action := range []string{"create", "delete"} {
+		if c.may(fs.Read, e.about[i]) {
+			seen := contentsEvent(action, e.about[i].Path, "")
+			seen.time = e.time
+			return seen, true
+		}
+	}
+	return e, false
 }
 
 func (c *call) tell(one *socket, e event) error {

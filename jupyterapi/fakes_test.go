@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ type fakes struct {
 	clients   []*fakeClient
 	shells    []*fakeShell
 	moves     []string
+
+	takes time.Duration // of a start or restart
 }
 
 func newFakes() *fakes {
@@ -41,7 +44,20 @@ func (f *fakes) id() string {
 	return fmt.Sprintf("00000000-0000-0000-0000-%012d", f.made)
 }
 
-func (f *fakes) Start(_ context.Context, s KernelStart) (Kernel, error) {
+// work passes the time that f.takes, if ctx lasts as long.
+func (f *fakes) work(ctx context.Context) error {
+	select {
+	case <-time.After(f.takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *fakes) Start(ctx context.Context, s KernelStart) (Kernel, error) {
+	if err := f.work(ctx); err != nil {
+		return Kernel{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.start(s)
@@ -96,7 +112,14 @@ func (f *fakes) Shutdown(_ context.Context, id string) error {
 	return nil
 }
 
-func (f *fakes) Restart(_ context.Context, id string) error   { _, err := f.Get(id); return err }
+func (f *fakes) Restart(ctx context.Context, id string) error {
+	if err := f.work(ctx); err != nil {
+		return err
+	}
+	_, err := f.Get(id)
+	return err
+}
+
 func (f *fakes) Interrupt(_ context.Context, id string) error { _, err := f.Get(id); return err }
 func (f *fakes) Default(context.Context) string               { return "python3" }
 
@@ -155,6 +178,9 @@ type fakeClient struct {
 }
 
 func (c *fakeClient) Send(_ context.Context, m wire.Message) error {
+	if h, err := m.DecodeHeader(); err != nil || h.MsgID == "" {
+		return missingKind("send", fs.Invalid)
+	}
 	c.f.sent <- m
 	m.Channel = wire.IOPub
 	c.back <- m
@@ -170,7 +196,19 @@ func (c *fakeClient) Recv(ctx context.Context) (wire.Message, error) {
 	}
 }
 
-func (c *fakeClient) Close() error { return nil }
+func (c *fakeClient) Close() error {
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	c.f.clients = slices.DeleteFunc(c.f.clients, func(other *fakeClient) bool { return other == c })
+	return nil
+}
+
+// attached returns how many clients kernels have.
+func (f *fakes) attached() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.clients)
+}
 
 // fakeSessions is the Sessions of fakes.
 type fakeSessions struct{ *fakes }

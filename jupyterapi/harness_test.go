@@ -47,6 +47,7 @@ type siteOptions struct {
 	options func(*Options)
 	auth    func(*identity.Options)
 	drive   fs.Drive
+	listen  func(http.Handler) *httptest.Server // nil = httptest.NewServer
 }
 
 // logBuffer holds log lines.
@@ -124,7 +125,10 @@ func newSite(t testing.TB, o siteOptions) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{Server: httptest.NewServer(api.Handler()), t: t, api: api, users: users, tree: tr, base: o.base, fakes: f, logs: logs}
+	if o.listen == nil {
+		o.listen = httptest.NewServer
+	}
+	s := &site{Server: o.listen(api.Handler()), t: t, api: api, users: users, tree: tr, base: o.base, fakes: f, logs: logs}
 	t.Cleanup(func() {
 		if err := api.Close(context.Background()); err != nil {
 			t.Errorf("Close() = %v", err)

@@ -16,6 +16,7 @@ import (
 const (
 	DefaultMaxBody      = 512 << 20 // bytes
 	DefaultPingInterval = 30 * time.Second
+	DefaultPatience     = time.Minute
 	DefaultUploadAge    = time.Hour
 	DefaultURL          = "/lab"
 	DefaultVersion      = "2.21.0+jupyter-drive"
@@ -46,6 +47,7 @@ type Options struct {
 	Shutdown    func()       // ends the daemon, called once after the answer was sent; nil = 501
 
 	MaxBody      int64         // of a request in bytes; 0 = DefaultMaxBody
+	Patience     time.Duration // how long a client may take to send or to take the next piece of a body; 0 = DefaultPatience
 	PingInterval time.Duration // of WebSockets; 0 = DefaultPingInterval
 	UploadAge    time.Duration // how long an upload may stand still; 0 = DefaultUploadAge
 	Logger       *slog.Logger  // nil = discard

@@ -2,6 +2,7 @@ package jupyterapi
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -269,11 +270,41 @@ func TestEventsHideDenied(t *testing.T) {
 	s.untilHeard(conn)
 	s.mkdir("secret")
 	s.api.publishContents("save", "secret/x.txt", "")
-	s.api.publishContents("rename", "open.txt", "secret/x.txt")
+	s.api.publishContents("rename", "secret/y.txt", "secret/x.txt")
+	s.api.publishContents("copy", "open.txt", "secret/x.txt")
+	s.api.publishContents("rename", "came.txt", "secret/x.txt")
+	s.api.publishContents("rename", "secret/x.txt", "went.txt")
+	s.api.bus.publish(rescanEvent("secret/sub", time.Now()))
 	s.api.publishContents("save", "open.txt", "")
-	var m map[string]any
-	if err := conn.ReadJSON(&m); err != nil || m["action"] != "save" || m["path"] != "open.txt" {
-		t.Errorf("first event = %v, %v, want that of open.txt", m, err)
+	for _, want := range [][2]string{{"create", "came.txt"}, {"delete", "went.txt"}, {"save", "open.txt"}} {
+		var m map[string]any
+		err := conn.ReadJSON(&m)
+		if _, source := m["source_path"]; err != nil || m["action"] != want[0] || m["path"] != want[1] || source {
+			t.Errorf("event = %v, %v, want %s without a source", m, err, want)
+		}
+	}
+}
+
+// TestMovesAcrossDenied proves the same for moves that do not come through the API.
+func TestMovesAcrossDenied(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, siteOptions{policy: denySecret{}})
+	s.mkdir("secret")
+	s.write("secret/x.txt", "treasure")
+	s.write("y.txt", "")
+	conn, _ := s.dial("/api/events/subscribe"+asAda, nil)
+	s.untilHeard(conn)
+	ctx := fs.WithCause(context.Background(), fs.Cause{Origin: fs.OriginMount})
+	for _, move := range [][2]fs.Path{{"secret/x.txt", "came.txt"}, {"y.txt", "secret/y.txt"}} {
+		if err := s.tree.RenamePath(ctx, move[0], move[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range [][2]string{{"create", "came.txt"}, {"delete", "y.txt"}} {
+		var m map[string]any
+		if err := conn.ReadJSON(&m); err != nil || m["action"] != want[0] || m["path"] != want[1] || strings.Contains(fmt.Sprint(m), "secret") {
+			t.Errorf("event = %v, %v, want %s", m, err, want)
+		}
 	}
 }
 
@@ -374,7 +405,7 @@ func TestMessagesNeedTheirOwnRight(t *testing.T) {
 		if header, err := m.DecodeHeader(); err != nil || header.MsgType != "execute_request" {
 			t.Errorf("the kernel got %q, %v, want the execute_request alone", header.MsgType, err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the kernel got nothing")
 	}
 }

@@ -21,7 +21,7 @@ var errAnswered = errors.New("answered")
 // serve takes a request from the outside to its handler: headers, host, route, method, caller, origin, right.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	begin := time.Now()
-	a := newAnswer(w, r, &s.zippers)
+	a := newAnswer(w, r, newPatience(w, r, s.opts.Patience), &s.zippers)
 	c := &call{s: s, w: a, r: r}
 	defer func() {
 		if p := recover(); p != nil {

@@ -84,6 +84,9 @@ func (o *Options) setDefaults() {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
+	if o.Patience == 0 {
+		o.Patience = DefaultPatience
+	}
 	if o.PingInterval == 0 {
 		o.PingInterval = DefaultPingInterval
 	}

@@ -3,7 +3,9 @@ package jupyterapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,24 +79,32 @@ func (s *sockets) remove(one *socket) {
 // closeInvalid ends the sockets of callers who are none any more.
 func (s *sockets) closeInvalid(valid func(identity.Caller) bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for one := range s.open {
-		if !valid(one.caller) {
-			one.end(websocket.ClosePolicyViolation, "the login has ended")
-		}
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	endAll(slices.DeleteFunc(all, func(one *socket) bool { return valid(one.caller) }), websocket.ClosePolicyViolation, "the login has ended")
+}
+
+// endAll ends sockets at the same time: saying goodbye to a client that does not read takes a second.
+func endAll(list []*socket, code int, reason string) {
+	var ending sync.WaitGroup
+	for _, one := range list {
+		ending.Go(func() { one.end(code, reason) })
 	}
+	ending.Wait()
 }
 
 // close ends all sockets and waits for their handlers.
 func (s *sockets) close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
-	for one := range s.open {
-		one.end(websocket.CloseGoingAway, errSocketsClosed.Error())
-	}
+	all := slices.Collect(maps.Keys(s.open))
 	s.mu.Unlock()
 	done := make(chan struct{})
-	go func() { s.count.Wait(); close(done) }()
+	go func() { // ends with the handlers, which end with their sockets
+		defer close(done)
+		endAll(all, websocket.CloseGoingAway, errSocketsClosed.Error())
+		s.count.Wait()
+	}()
 	select {
 	case <-done:
 		return nil
@@ -161,8 +171,9 @@ func (o *socket) keepAlive(every time.Duration) (stop func()) {
 			case <-o.ctx.Done():
 				return
 			case <-tick.C:
-				if err := o.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)); err != nil {
-					o.cancel()
+				if o.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWait)) != nil {
+					o.cut()
+					return
 				}
 			}
 		}
@@ -179,9 +190,15 @@ func (o *socket) send(kind int, data []byte) error {
 	}
 	err := o.conn.WriteMessage(kind, data)
 	if err != nil {
-		o.cancel()
+		o.cut()
 	}
 	return err
+}
+
+// cut ends the socket of a client that is not there any more, or does not read: also its handler's read.
+func (o *socket) cut() {
+	o.cancel()
+	_ = o.conn.Close() // nobody is left to be told
 }
 
 // receive returns the next message.

@@ -36,7 +36,7 @@ func (c *Client) Send(ctx context.Context, m wire.Message) error {
 	default:
 		return fmt.Errorf("send on %q: %w", m.Channel, ErrInvalid)
 	}
-	m, err := m.WithUsername(c.opts.Username)
+	m, err := m.FromClient(c.opts.Username)
 	if err != nil {
 		return fmt.Errorf("send: %w: %w", ErrInvalid, err)
 	}

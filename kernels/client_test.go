@@ -196,3 +196,25 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		t.Errorf("Send to a kernel that does not start = %v, want context.DeadlineExceeded", err)
 	}
 }
+
+// TestDateInSeconds proves that a client whose headers have their date as a number, as jupyter_server's own client of a gateway writes
+// it, is served, and that kernels see text.
+func TestDateInSeconds(t *testing.T) {
+	m := newManager(t, healthy())
+	k := startReady(t, m, "fake")
+	c := attach(t, k, "s")
+	request, err := c.session.Request(wire.Shell, "execute_request", map[string]any{"code": "print x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = []byte(`{"msg_id":"n1","msg_type":"execute_request","session":"other","username":"","date":1767323045.25,"version":"5.3"}`)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.Send(ctx, request); err != nil {
+		t.Fatalf("Send = %v", err)
+	}
+	o := c.finish("n1")
+	if got, want := o.reply.parent.Date, "2026-01-02T03:04:05.250000Z"; got != want || o.streams("stdout") != "x\n" {
+		t.Errorf("the kernel saw the date %q and printed %q, want %q and x", got, o.streams("stdout"), want)
+	}
+}

@@ -233,10 +233,12 @@ func (v *View) Hash(ctx context.Context, p fs.Path) (tree.Sum, fs.Version, error
 	return sum, at, fs.Wrap("hash", string(p), err)
 }
 
-// Subscribe returns the changes of what the principal may read; buffer is how many may wait. Close it when done.
+// Subscribe returns the changes of what the principal may read; buffer is how many may wait. A rename comes if one of its ends may be
+// read: the caller asks which. Close it when done.
 func (v *View) Subscribe(buffer int) *tree.Subscription {
+	ctx := context.Background()
 	return v.t.Subscribe(buffer, func(c fs.Change) bool {
-		return c.Op == fs.OpLost || v.may(context.Background(), fs.Read, c.Path) == nil
+		return c.Op == fs.OpLost || v.may(ctx, fs.Read, c.Path) == nil || c.Op == fs.OpRename && v.may(ctx, fs.Read, c.OldPath) == nil
 	})
 }
 

@@ -137,18 +137,18 @@ func (t *Tree) seen(ctx context.Context, m *mounted) {
 	}
 }
 
-// Subscription delivers changes in order. When its buffer is full, what follows is lost, and one change with OpLost says so.
+// Subscription delivers changes in order. When its buffer is full, what follows is lost, and one change with OpLost stands for it.
 type Subscription struct {
 	t      *Tree
 	c      chan fs.Change
 	filter func(fs.Change) bool
-	lost   bool // guarded by feed.mu
+	lost   bool // OpLost is the last that was queued; guarded by feed.mu
 }
 
 // Subscribe returns the changes from now on for which filter, which must not block, returns true; a nil filter takes all. buffer is
 // how many may wait, at least 1. Close the subscription when done.
 func (t *Tree) Subscribe(buffer int, filter func(fs.Change) bool) *Subscription {
-	s := &Subscription{t: t, c: make(chan fs.Change, max(buffer, 1)), filter: filter}
+	s := &Subscription{t: t, c: make(chan fs.Change, max(buffer, 1)+1), filter: filter}
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
 	if t.feed.closed {
@@ -175,18 +175,19 @@ func (s *Subscription) Close() {
 	}
 }
 
-// offer queues a change. The caller holds feed.mu, so nobody else sends: a free place stays free.
+// offer queues a change. The last place is for OpLost, so that it waits there at once and not only with the next change: whoever reads
+// it reads everything again after what was lost. The caller holds feed.mu, so nobody else sends: a free place stays free.
 func (s *Subscription) offer(c fs.Change) {
 	if s.filter != nil && !s.filter(c) {
 		return
 	}
-	if s.lost && len(s.c) < cap(s.c) {
-		s.c <- fs.Change{Op: fs.OpLost, Seq: c.Seq, Epoch: c.Epoch, Drive: c.Drive, Time: c.Time}
+	if len(s.c) < cap(s.c)-1 {
+		s.c <- c
 		s.lost = false
-	}
-	if s.lost || len(s.c) == cap(s.c) {
-		s.lost = true
 		return
 	}
-	s.c <- c
+	if !s.lost && len(s.c) < cap(s.c) {
+		s.c <- fs.Change{Op: fs.OpLost, Seq: c.Seq, Epoch: c.Epoch, Drive: c.Drive, Time: c.Time}
+		s.lost = true
+	}
 }

@@ -354,12 +354,28 @@ func TestSubscriptionOverflowSaysLost(t *testing.T) {
 	if first.Path != "a/1" || second.Path != "a/2" || second.Seq <= first.Seq {
 		t.Errorf("got %v %v", first, second)
 	}
-	put(t, tr, "a/4", "x")
 	if c := <-sub.C(); c.Op != fs.OpLost {
 		t.Errorf("after an overflow came %+v, want OpLost", c)
 	}
+	put(t, tr, "a/4", "x")
 	if c := <-sub.C(); c.Path != "a/4" {
 		t.Errorf("after OpLost came %+v", c)
+	}
+	for _, name := range []fs.Path{"a/5", "a/6", "a/7", "a/8"} { // the notice stands for 7 and 8
+		put(t, tr, name, "x")
+	}
+	if c := <-sub.C(); c.Path != "a/5" {
+		t.Errorf("after another overflow came %+v", c)
+	}
+	for _, name := range []fs.Path{"a/9", "a/10"} { // there is a place, but only for a notice, which is there already
+		put(t, tr, name, "x")
+	}
+	if first, second := <-sub.C(), <-sub.C(); first.Path != "a/6" || second.Op != fs.OpLost {
+		t.Errorf("then came %+v %+v, want a/6 and one OpLost", first, second)
+	}
+	put(t, tr, "a/11", "x")
+	if c := <-sub.C(); c.Path != "a/11" {
+		t.Errorf("after the second OpLost came %+v", c)
 	}
 	sub.Close()
 	sub.Close()

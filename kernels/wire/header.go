@@ -10,7 +10,7 @@ type Header struct {
 	MsgID    string `json:"msg_id"`
 	Session  string `json:"session"`
 	Username string `json:"username"`
-	// Date is ISO 8601 with a zone; kept as text, for it is only passed on.
+	// Date is ISO 8601 with a zone; kept as text, for it is only passed on. Of a header in which it is no text it is empty.
 	Date    string `json:"date"`
 	MsgType string `json:"msg_type"`
 	Version string `json:"version"`
@@ -57,6 +57,9 @@ func decodeHeader(raw []byte) (Header, error) {
 			continue
 		}
 		text, ok := value.(string)
+		if !ok && key == "date" {
+			continue // some clients send seconds
+		}
 		if !ok {
 			return Header{}, fmt.Errorf("header field %s is a %T: %w", key, value, ErrMalformed)
 		}

@@ -18,8 +18,9 @@ type legacyFrame struct {
 }
 
 // EncodeLegacy returns m in the legacy framing: a text frame of JSON, or, when m has buffers, a binary frame of a
-// big-endian count, that many 32-bit offsets, the JSON and the buffers. It fails for a message whose parts are not
-// JSON or that is too large for 32-bit offsets.
+// big-endian count, that many 32-bit offsets, the JSON and the buffers. Bytes that are not UTF-8, in which Python kernels
+// write names of files that are not, cannot be in a text frame: they become U+FFFD, as jupyter_server has it. It fails for
+// a message whose parts are not JSON or that is too large for 32-bit offsets.
 func EncodeLegacy(m Message) (frame []byte, binaryFrame bool, err error) {
 	text, err := legacyJSON(m)
 	if err != nil {
@@ -67,7 +68,10 @@ func legacyJSON(m Message) ([]byte, error) {
 		{"buffers", []byte("[]")}, {"channel", quote(string(m.Channel))},
 	}
 	for i, f := range fields {
-		if !json.Valid(f.raw) || !utf8.Valid(f.raw) {
+		if !utf8.Valid(f.raw) {
+			f.raw = bytes.ToValidUTF8(f.raw, []byte("\ufffd"))
+		}
+		if !json.Valid(f.raw) {
 			return nil, fmt.Errorf("%s is not JSON: %w", f.name, ErrMalformed)
 		}
 		if i > 0 {

@@ -22,6 +22,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 )
 
 // Channel names one of a kernel's sockets, spelled as in WebSocket frames.
@@ -77,23 +79,53 @@ func (m *Message) Size() int {
 	return n
 }
 
-// WithUsername returns m with the header's username replaced; every other field of the header stays as it is, also
-// those that [Header] does not name.
-func (m Message) WithUsername(username string) (Message, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(m.Header, &fields); err != nil || fields == nil {
-		return m, fmt.Errorf("header: %w", ErrMalformed)
-	}
+// FromClient returns m as a kernel may get it from the user: with that username in its header. Dates that are seconds, as
+// jupyter_server's own client of a gateway sends them, become text again, which is what kernels are promised. Every other field of
+// the headers stays as it is, also those that [Header] does not name. The error matches [ErrMalformed].
+func (m Message) FromClient(username string) (Message, error) {
 	name, err := json.Marshal(username)
 	if err != nil {
 		return m, fmt.Errorf("username: %w", err)
 	}
-	if bytes.Equal(fields["username"], name) {
-		return m, nil
-	}
-	fields["username"] = name
-	if m.Header, err = json.Marshal(fields); err != nil {
+	header, err := rewrite(m.Header, map[string]json.RawMessage{"username": name})
+	if err != nil {
 		return m, fmt.Errorf("header: %w", err)
 	}
+	m.Header = header
+	if parent, err := rewrite(m.ParentHeader, nil); err == nil {
+		m.ParentHeader = parent // any other one is the kernel's to judge
+	}
 	return m, nil
+}
+
+// rewrite sets fields of a header, and writes its date as text. A header in which nothing changes stays byte for byte.
+func rewrite(raw []byte, set map[string]json.RawMessage) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
+		return nil, ErrMalformed
+	}
+	changed := false
+	for key, value := range set {
+		changed = changed || !bytes.Equal(fields[key], value)
+		fields[key] = value
+	}
+	if date, ok := seconds(fields["date"]); ok {
+		fields["date"], changed = quote(date.Format(dateFormat)), true
+	}
+	if !changed {
+		return raw, nil
+	}
+	return json.Marshal(fields)
+}
+
+// dateFormat is how Python writes dates into headers: ISO 8601 in UTC.
+const dateFormat = "2006-01-02T15:04:05.000000Z"
+
+// seconds reads a date that is a number: the seconds since 1970.
+func seconds(raw json.RawMessage) (time.Time, bool) {
+	var n *float64
+	if err := json.Unmarshal(raw, &n); err != nil || n == nil || math.Abs(*n) > 1<<38 {
+		return time.Time{}, false
+	}
+	return time.UnixMicro(int64(math.Round(*n * 1e6))).UTC(), true
 }

@@ -250,20 +250,44 @@ func TestRequestsHaveUniqueIDs(t *testing.T) {
 	}
 }
 
-func TestWithUsernameKeepsUnknownFields(t *testing.T) {
-	m, err := sample().WithUsername(`mallory"`)
-	if err != nil {
-		t.Fatal(err)
+func TestFromClient(t *testing.T) {
+	tests := []struct {
+		name, header, parent         string
+		wantHeader, wantParent, date string
+	}{
+		{"another user", `{"username":"m", "extra":1.50,"msg_id":"1"}`, `{}`, `{"extra":1.50,"msg_id":"1","username":"ada\""}`, `{}`, ""},
+		{"nothing to change", `{ "msg_id":"1","username":"ada\"","date":"2026-01-02T03:04:05.000000Z"}`, `{"a": 1}`,
+			`{ "msg_id":"1","username":"ada\"","date":"2026-01-02T03:04:05.000000Z"}`, `{"a": 1}`, "2026-01-02T03:04:05.000000Z"},
+		{"dates as seconds", `{"msg_id":"1","username":"ada\"","date":1767323045.25}`, `{"date": 1767323045,"msg_id":"0"}`,
+			`{"date":"2026-01-02T03:04:05.250000Z","msg_id":"1","username":"ada\""}`, `{"date":"2026-01-02T03:04:05.000000Z","msg_id":"0"}`, "2026-01-02T03:04:05.250000Z"},
+		{"no date", `{"msg_id":"1","username":"ada\"","date":null}`, `{"date":null}`, `{"msg_id":"1","username":"ada\"","date":null}`, `{"date":null}`, ""},
+		{"impossible date", `{"msg_id":"1","username":"ada\"","date":1e300}`, `{}`, `{"msg_id":"1","username":"ada\"","date":1e300}`, `{}`, ""},
+		{"no parent", `{"msg_id":"1"}`, ``, `{"msg_id":"1","username":"ada\""}`, ``, ""},
+		{"a parent that is no object", `{"msg_id":"1"}`, `[1]`, `{"msg_id":"1","username":"ada\""}`, `[1]`, ""},
 	}
-	h, err := m.DecodeHeader()
-	if err != nil || h.Username != `mallory"` || h.MsgID != "a_1" {
-		t.Errorf("header = %+v, %v", h, err)
+	for _, tt := range tests {
+		m, err := (Message{Header: []byte(tt.header), ParentHeader: []byte(tt.parent)}).FromClient(`ada"`)
+		if err != nil || string(m.Header) != tt.wantHeader || string(m.ParentHeader) != tt.wantParent {
+			t.Errorf("%s: FromClient() = %s, %s, %v, want %s, %s", tt.name, m.Header, m.ParentHeader, err, tt.wantHeader, tt.wantParent)
+		}
+		h, err := m.DecodeHeader()
+		if err != nil || h.Username != `ada"` || h.MsgID != "1" || h.Date != tt.date {
+			t.Errorf("%s: header = %+v, %v, want date %q", tt.name, h, err, tt.date)
+		}
 	}
-	if !strings.Contains(string(m.Header), `"extra":1.50`) {
-		t.Errorf("header %s lost a field", m.Header)
+	if _, err := (Message{Header: []byte(`[]`)}).FromClient("x"); !errors.Is(err, ErrMalformed) {
+		t.Errorf("FromClient of an array = %v, want ErrMalformed", err)
 	}
-	if _, err := (Message{Header: []byte(`[]`)}).WithUsername("x"); !errors.Is(err, ErrMalformed) {
-		t.Errorf("WithUsername on an array = %v, want ErrMalformed", err)
+}
+
+func TestDateThatIsNoText(t *testing.T) {
+	m := Message{Header: []byte(`{"msg_id":"1","date":1767323045.25}`)}
+	if h, err := m.DecodeHeader(); err != nil || h.MsgID != "1" || h.Date != "" {
+		t.Errorf("DecodeHeader() = %+v, %v, want id 1 and no date", h, err)
+	}
+	m.Header = []byte(`{"msg_id":1}`)
+	if _, err := m.DecodeHeader(); !errors.Is(err, ErrMalformed) {
+		t.Errorf("DecodeHeader() with a number as id = %v, want ErrMalformed", err)
 	}
 }
 
