@@ -100,7 +100,7 @@ type Backend interface {
 	Read(ctx context.Context, key string, o ReadOptions) (Reader, error)
 	// Write begins a new version of key, of which nothing is visible before Commit.
 	Write(ctx context.Context, key string, o WriteOptions) (Writer, error)
-	// Remove removes a file, or with Dir a directory's marker. Without a condition it is no error if there is nothing.
+	// Remove removes a file, or with Dir a directory's marker. It is no error if there is nothing; under a condition it may be NotExist.
 	Remove(ctx context.Context, key string, o RemoveOptions) error
 	// Copy copies a file on the store's side. Without CopyOptions.Meta everything is copied, the FileID too.
 	Copy(ctx context.Context, src, dst string, o CopyOptions) (Info, error)

@@ -207,11 +207,11 @@ func decodeLink(info *fs.Info, m map[string]string, linkMode bool) (inBody bool)
 // maxLink is how long a symlink's target can be.
 const maxLink = 4095
 
-// encodeValue makes s one word of ASCII.
+// encodeValue makes s one word of ASCII, which is none of RFC 2047.
 func encodeValue(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '=' && i+1 < len(s) && s[i+1] == '?' {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)

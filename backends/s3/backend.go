@@ -86,7 +86,7 @@ func New(o Options) (*Backend, error) {
 		b.opts.Client = &http.Client{Transport: b.transport}
 	}
 	b.client = newClient(&b.opts)
-	caps := unprobed()
+	caps := b.unprobed()
 	if o.Caps != nil {
 		caps = *o.Caps
 	}
@@ -143,12 +143,12 @@ func (o *Options) setDefaults() {
 }
 
 // unprobed is what every store can do, as far as we know.
-func unprobed() fs.Caps {
+func (b *Backend) unprobed() fs.Caps {
 	return fs.Caps{
 		CondWrite: fs.Advisory, CondRemove: fs.Advisory, CondCopy: fs.Advisory, CondMeta: fs.Advisory,
 		EmptyDirs: true, ModTimeWritable: true, ListStrong: true,
 		MTimePrecision: time.Nanosecond, MaxName: fs.MaxName, MaxKey: 1024, MaxSize: 50 << 40,
-		PartMin: 5 << 20, PartMax: 5 << 30, MaxParts: 10_000, PreferRead: 8 << 20, PreferWrite: 8 << 20,
+		PartMin: 5 << 20, PartMax: 5 << 30, MaxParts: 10_000, PreferRead: 8 << 20, PreferWrite: b.opts.PartSize,
 	}
 }
 

@@ -31,7 +31,7 @@ var codes = map[string]fs.Kind{
 	"BadDigest": fs.Checksum, "InvalidDigest": fs.Checksum, "XAmzContentSHA256Mismatch": fs.Checksum, "XAmzContentChecksumMismatch": fs.Checksum,
 	"EntityTooSmall": fs.Invalid, "InvalidPart": fs.Invalid, "InvalidPartOrder": fs.Invalid, "InvalidArgument": fs.Invalid,
 	"NotImplemented": fs.Unsupported, "MethodNotAllowed": fs.Unsupported, "InvalidObjectState": fs.Unsupported,
-	"ObjectParentIsFile": fs.NotDir, "ExistingObjectIsDirectory": fs.IsDir, "DirectoryNotEmpty": fs.NotEmpty,
+	"ObjectParentIsFile": fs.NotDir, "ExistingObjectIsDirectory": fs.IsDir, "DirectoryNotEmpty": fs.NotEmpty, "ErrDirectoryNotEmpty": fs.NotEmpty,
 	"PermanentRedirect": fs.Invalid, "AuthorizationHeaderMalformed": fs.Invalid, "IllegalLocationConstraintException": fs.Invalid,
 }
 

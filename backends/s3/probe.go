@@ -25,7 +25,7 @@ const stale = `"00000000000000000000000000000000"`
 func (b *Backend) Probe(ctx context.Context) (fs.Caps, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // documented never to fail
-	p := prober{b: b, raw: b.raw(probeFolder + hex.EncodeToString(random[:])), caps: unprobed()}
+	p := prober{b: b, raw: b.raw(probeFolder + hex.EncodeToString(random[:])), caps: b.unprobed()}
 	err := p.run(ctx)
 	p.cleanUp(ctx)
 	if err != nil {
