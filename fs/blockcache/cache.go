@@ -82,7 +82,10 @@ type Cache struct {
 	evicted   int64
 	closed    bool
 
+	evicting sync.Mutex // one at a time makes room; taken before mu
+
 	counts counts
+	clock  atomic.Uint64 // counts uses of chunks
 }
 
 // counts are what happened, for [Stats].
@@ -170,7 +173,7 @@ func (c *Cache) Open(k Key, size int64) (*File, error) {
 func (c *Cache) load(e *entry, k Key, size int64) {
 	c.unlist(e)
 	e.key, e.size = k, size
-	e.data = loadContents(c.dataPath(e.id), c.mapPath(e.id), k, size)
+	e.data = loadContents(&c.clock, c.dataPath(e.id), c.mapPath(e.id), k, size)
 	c.charge(e, e.data.cost()-e.bytes)
 	c.open[e] = struct{}{}
 }

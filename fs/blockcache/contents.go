@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,8 @@ type chunk struct {
 //
 // Locks: Cache.mu, then mu, then state.
 type contents struct {
-	size int64
+	size  int64
+	clock *atomic.Uint64 // of the cache: what was used later has a higher stamp
 
 	// mu is held for reading while bytes are read or written, for writing while units are taken away. It guards closed and pinned too.
 	mu     sync.RWMutex
@@ -63,7 +65,6 @@ type contents struct {
 	maps     *os.File
 	chunks   map[int64]*chunk
 	count    int64 // of units not absent
-	clock    uint64
 }
 
 // units returns how many units a file of that size has.
@@ -154,9 +155,8 @@ func (c *contents) look(first, last int64) (all bool, check []int64) {
 		if un.state == unchecked {
 			check = append(check, u)
 		}
-		if ch.fresh || ch.stamp != c.clock {
-			c.clock++
-			ch.fresh, ch.stamp = false, c.clock
+		if now := c.clock.Load(); ch.fresh || ch.stamp != now {
+			ch.fresh, ch.stamp = false, c.clock.Add(1)
 		}
 	}
 	return true, check
@@ -274,7 +274,7 @@ func sumsOf(p []byte) []uint32 {
 func (c *contents) note(first int64, sums []uint32) (int64, error) {
 	c.state.Lock()
 	defer c.state.Unlock()
-	c.clock++
+	now := c.clock.Add(1)
 	cost := int64(0)
 	for i, sum := range sums {
 		u := first + int64(i)
@@ -291,7 +291,7 @@ func (c *contents) note(first int64, sums []uint32) (int64, error) {
 			ch.fresh = true
 			cost += c.unitCost(u)
 		}
-		ch.stamp = c.clock
+		ch.stamp = now
 		*un = unit{sum: sum, state: present}
 	}
 	return cost, c.save(first, first+int64(len(sums))-1)

@@ -79,8 +79,14 @@ func (c *Cache) diskFull() {
 // makeRoom evicts until bytes fit, and some more, so that it is not needed for each write. Closed files that were used once go first, then
 // chunks of open files while these fill more than a fifth, then closed files that were used again, then any chunk.
 func (c *Cache) makeRoom(bytes int64) {
+	c.evicting.Lock()
+	defer c.evicting.Unlock()
 	c.mu.Lock()
 	limit := c.limit(0)
+	if c.used+bytes <= limit { // somebody else made room meanwhile
+		c.mu.Unlock()
+		return
+	}
 	target := max(min(limit/10*9, limit-bytes), 0)
 	c.evictClosed(c.probation, target)
 	excess := min(c.used-target, c.openBytes()-limit/5)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -72,9 +73,9 @@ func (c *contents) save(first, last int64) error {
 	return err
 }
 
-// loadContents opens what there is of a key. What does not fit it is taken as nothing; it is overwritten by what comes.
-func loadContents(dataPath, mapPath string, k Key, size int64) *contents {
-	c := &contents{size: size, key: k, dataPath: dataPath, mapPath: mapPath, chunks: make(map[int64]*chunk)}
+// loadContents opens what there is of a key, for a cache with that clock. What does not fit it is taken as nothing; it is overwritten by what comes.
+func loadContents(clock *atomic.Uint64, dataPath, mapPath string, k Key, size int64) *contents {
+	c := &contents{clock: clock, size: size, key: k, dataPath: dataPath, mapPath: mapPath, chunks: make(map[int64]*chunk)}
 	data, err := os.OpenFile(dataPath, os.O_RDWR, 0)
 	if err != nil {
 		return c

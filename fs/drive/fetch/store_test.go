@@ -17,6 +17,7 @@ import (
 // store is a Backend of one object with computed bytes. It counts, and can be slow or break.
 type store struct {
 	fs.Backend // nil: only Read is called
+	name       string
 	size       int64
 	version    fs.Version
 	latency    time.Duration // before the first byte
@@ -184,10 +185,12 @@ func memoryDir(t *testing.T) string {
 
 func newCache(t *testing.T, limit int64) *blockcache.Cache {
 	t.Helper()
-	c, err := blockcache.Open(memoryDir(t), blockcache.Options{Limit: limit, MinFree: -1})
+	dir := memoryDir(t)
+	c, err := blockcache.Open(dir, blockcache.Options{Limit: limit, MinFree: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	dirs.Store(c, dir)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -209,7 +212,7 @@ func open(t *testing.T, p *Pool, s *store, c *blockcache.Cache) *Stream {
 	var f *blockcache.File
 	if c != nil {
 		var err error
-		if f, err = c.Open(blockcache.Key{Drive: "d", Name: "k", Version: s.version}, s.size); err != nil {
+		if f, err = c.Open(blockcache.Key{Drive: "d", Name: s.name, Version: s.version}, s.size); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
@@ -218,7 +221,7 @@ func open(t *testing.T, p *Pool, s *store, c *blockcache.Cache) *Stream {
 			}
 		})
 	}
-	st := p.Open(s, "k", s.version, s.size, f)
+	st := p.Open(s, s.name, s.version, s.size, f)
 	t.Cleanup(st.Close)
 	return st
 }
@@ -235,4 +238,4 @@ func mustRead(t *testing.T, st *Stream, off, n int64) {
 	}
 }
 
-func newStore(size int64) *store { return &store{size: size, version: "v1"} }
+func newStore(size int64) *store { return &store{name: "k", size: size, version: "v1"} }
