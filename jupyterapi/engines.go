@@ -60,7 +60,8 @@ type Kernelspec struct {
 	Name      string
 	Spec      json.RawMessage   // the kernel.json, as the API shows it
 	Resources map[string]string // key, such as "logo-64x64", to file name
-	// Open opens one of the files that Resources names; anything else is an error of kind NotExist.
+	// Open opens a file beside the kernel.json, or in a folder there. It checks the name, which is a client's: what is not there, or
+	// elsewhere, is an error of kind NotExist.
 	Open func(file string) (io.ReadSeekCloser, error)
 }
 

@@ -74,6 +74,11 @@ func TestKernelspecs(t *testing.T) {
 	if got := r.Header.Get("Cache-Control"); got != "max-age=2592000" {
 		t.Errorf("Cache-Control = %q", got)
 	}
+	if r := s.request(get, "/b/kernelspecs/python3/resource.txt", ""); r.StatusCode != 200 || r.body != "beside" || r.Header.Get("Content-Type") != "text/plain; charset=UTF-8" {
+		t.Errorf("GET of a file beside the spec = %d %q %v", r.StatusCode, r.body, r.Header)
+	}
+	expect(t, s.request(get, "/b/kernelspecs/python3/static/a.js", ""), 200, "below")
+	expect(t, s.request(get, "/b/kernelspecs/python3/broken", ""), 503, "")
 	for _, file := range []string{"nope.png", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", `..%5cx`} {
 		expect(t, s.request(get, "/b/kernelspecs/python3/"+file, ""), 404, "")
 	}

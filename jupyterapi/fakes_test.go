@@ -129,10 +129,14 @@ func (f *fakes) Specs(context.Context) ([]Kernelspec, error) {
 		Spec:      json.RawMessage(`{"argv":["python3"],"display_name":"Python 3","language":"python","env":{},"interrupt_mode":"signal","metadata":{}}`),
 		Resources: map[string]string{"logo-64x64": "logo-64x64.png"},
 		Open: func(file string) (io.ReadSeekCloser, error) {
-			if file != "logo-64x64.png" {
+			text, ok := map[string]string{"logo-64x64.png": "PNG", "resource.txt": "beside", "static/a.js": "below"}[file]
+			switch {
+			case file == "broken":
+				return nil, missingKind("resource", fs.Unavailable)
+			case !ok:
 				return nil, missingKind("resource", fs.NotExist)
 			}
-			return nopCloser{strings.NewReader("PNG")}, nil
+			return nopCloser{strings.NewReader(text)}, nil
 		},
 	}}, nil
 }

@@ -2,12 +2,12 @@ package jupyterapi
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/jupyterapi/identity"
@@ -310,7 +310,7 @@ func getSpec(c *call) error {
 	return c.reply(http.StatusOK, c.s.showSpec(k))
 }
 
-// getSpecFile answers GET /kernelspecs/{spec}/{file}: a logo or script of a kernelspec.
+// getSpecFile answers GET /kernelspecs/{spec}/{file}: a file beside a kernelspec, such as its logo.
 func getSpecFile(c *call) error {
 	k, err := c.spec()
 	if err != nil {
@@ -318,18 +318,21 @@ func getSpecFile(c *call) error {
 	}
 	notFound := failed(http.StatusNotFound, "Not Found")
 	file := c.vars["file"]
-	if k.Open == nil || strings.ContainsAny(file, `/\`) {
+	if k.Open == nil {
 		return notFound
 	}
 	f, err := k.Open(file)
-	if err != nil {
+	switch {
+	case isKind(err, fs.NotExist):
 		return notFound
+	case err != nil:
+		return err
 	}
 	c.w.Header().Set("Content-Type", rawMimeOf(file))
 	if strings.HasSuffix(file, ".png") || strings.HasSuffix(file, ".svg") {
 		c.w.Header().Set("Cache-Control", "max-age=2592000")
 	}
 	c.w.packs = false
-	http.ServeContent(c.w, c.r, file, c.s.started, f)
-	return ended(errors.Join(f.Close()))
+	http.ServeContent(c.w, c.r, file, time.Time{}, f)
+	return ended(f.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,10 +21,28 @@ func testEnv(t *testing.T) environment {
 	}
 }
 
+// output collects what a command writes. A daemon logs to it from many goroutines.
+type output struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
 // call runs a command line and returns its exit code and output.
 func call(t *testing.T, env environment, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errs bytes.Buffer
+	var out, errs output
 	code = run(context.Background(), args, env, strings.NewReader(""), &out, &errs)
 	return code, out.String(), errs.String()
 }

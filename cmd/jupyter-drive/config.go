@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,8 @@ type config struct {
 
 	AllowedHosts []string `toml:"allowed_hosts"` // Host names besides localhost and the address listened on
 	AllowOrigins []string `toml:"allow_origins"` // Origins of other web sites that may use the API
+	// TrustedProxies are the addresses, or ranges of them in CIDR form, whose X-Forwarded-Proto, -Host and -For are believed.
+	TrustedProxies []string `toml:"trusted_proxies"`
 
 	TLS     tlsConfig              `toml:"tls"`
 	Kernels kernelsConfig          `toml:"kernels"`
@@ -118,7 +121,7 @@ func unknownKey(path string, data []byte, key toml.Key) string {
 func knownKeys(key toml.Key) []string {
 	switch {
 	case len(key) == 1:
-		return []string{"version", "mount", "listen", "base_url", "root", "allowed_hosts", "allow_origins", "tls", "kernels", "drives", "user"}
+		return []string{"version", "mount", "listen", "base_url", "root", "allowed_hosts", "allow_origins", "trusted_proxies", "tls", "kernels", "drives", "user"}
 	case key[0] == "tls":
 		return []string{"cert", "key"}
 	case key[0] == "kernels":
@@ -191,6 +194,9 @@ func (c *config) check() (problems []string) {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		add("listen = %q is not an address such as %q", c.Listen, defaultListen)
 	}
+	if _, err := c.trustedProxies(); err != nil {
+		add("%v", err)
+	}
 	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
 		add("tls needs both cert and key")
 	}
@@ -214,6 +220,24 @@ func (c *config) check() (problems []string) {
 	return append(problems, c.checkUsers()...)
 }
 
+// trustedProxies returns the ranges of trusted_proxies; an address alone is a range of one.
+func (c *config) trustedProxies() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range c.TrustedProxies {
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+			addr = addr.Unmap()
+			list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil || prefix.Addr().Is4In6() {
+			return nil, fmt.Errorf("trusted_proxies: %q is neither an address such as \"127.0.0.1\" nor a range such as \"10.0.0.0/8\"", text)
+		}
+		list = append(list, prefix.Masked())
+	}
+	return list, nil
+}
+
 // warnings returns what is allowed but unwise.
 func (c *config) warnings() (list []string) {
 	host, _, err := net.SplitHostPort(c.Listen)
@@ -227,6 +251,10 @@ func (c *config) warnings() (list []string) {
 		if len(c.AllowedHosts) == 0 {
 			list = append(list, "any Host name is answered; set allowed_hosts to the names that people use")
 		}
+	}
+	proxies, err := c.trustedProxies()
+	if err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		list = append(list, "trusted_proxies names every address: anybody can say which host and address a request is from")
 	}
 	return list
 }

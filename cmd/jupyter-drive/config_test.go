@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +35,8 @@ func TestConfigErrors(t *testing.T) {
 		{"mode", "[drives.data]\nurl = \"file:/tmp\"\nmode = \"ro\"\n", `mode = "ro" is neither`},
 		{"root", "root = \"x\"\n[drives.data]\nurl = \"file:/tmp\"\n", "is not a drive; there are: data"},
 		{"user", "[[user]]\nname = \"ada\"\ntoken_sha256 = \"abc\"\n", "user add"},
+		{"proxy", "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/33\"]\n", `"10.0.0.0/33" is neither`},
+		{"proxy by name", "trusted_proxies = [\"localhost\"]\n", `"localhost" is neither`},
 		{"tls", "[tls]\ncert = \"a\"\n", "both cert and key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -43,6 +47,82 @@ func TestConfigErrors(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("loadConfig(%q) = %q, want it to say %q", tt.text, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	c, err := loadConfig(writeConfig(t, `trusted_proxies = ["127.0.0.1", "::ffff:192.0.2.7", "10.1.2.3/8", "fd00::/8"]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.trustedProxies()
+	if want := "[127.0.0.1/32 192.0.2.7/32 10.0.0.0/8 fd00::/8]"; err != nil || fmt.Sprint(got) != want {
+		t.Errorf("trusted proxies = %v, %v, want %s", got, err, want)
+	}
+	if got := c.warnings(); len(got) != 0 {
+		t.Errorf("warnings = %q, want none", got)
+	}
+	c.TrustedProxies = []string{"0.0.0.0/0"}
+	if got := c.warnings(); len(got) != 1 || !strings.Contains(got[0], "every address") {
+		t.Errorf("warnings = %q, want one", got)
+	}
+}
+
+// TestBehindATrustedProxy asks a daemon as a TLS proxy of the configuration would: the session cookie is for TLS only, and the host is
+// the one that the browser asked for. From elsewhere the same headers say nothing.
+func TestBehindATrustedProxy(t *testing.T) {
+	for _, tt := range []struct {
+		name, proxies string
+		status        int
+		secure        bool
+	}{
+		{"trusted", `["127.0.0.0/8"]`, http.StatusFound, true},
+		{"another one is trusted", `["192.0.2.1"]`, http.StatusForbidden, false},
+		{"none is trusted", `[]`, http.StatusForbidden, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env := testEnv(t)
+			if err := os.MkdirAll(filepath.Dir(env.configFile()), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			text := "trusted_proxies = " + tt.proxies + "\nallowed_hosts = [\"drive.example.org\"]\n"
+			if err := os.WriteFile(env.configFile(), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			link := serveInTest(t, env)
+			get := func(host string) *http.Response {
+				t.Helper()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = host
+				req.Header.Set("X-Forwarded-Proto", "https")
+				req.Header.Set("X-Forwarded-Host", "drive.example.org")
+				resp, err := http.DefaultTransport.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := resp.Body.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return resp
+			}
+			// A proxy asks for us by a name of its own.
+			if got := get("upstream").StatusCode; got != tt.status {
+				t.Errorf("through the proxy = %d, want %d", got, tt.status)
+			}
+			resp := get("drive.example.org")
+			cookies := resp.Cookies()
+			if resp.StatusCode != http.StatusFound || len(cookies) < 2 {
+				t.Fatalf("the link = %d with cookies %v, want 302 with a session", resp.StatusCode, cookies)
+			}
+			for _, c := range cookies {
+				if c.Secure != tt.secure {
+					t.Errorf("cookie %s: Secure = %v, want %v", c.Name, c.Secure, tt.secure)
+				}
 			}
 		})
 	}

@@ -18,7 +18,7 @@ func serveInTest(t *testing.T, env environment) string {
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
-		var errs strings.Builder
+		var errs output
 		code := run(ctx, []string{"serve", "--no-mount", "--listen", "127.0.0.1:0"}, env, strings.NewReader(""), w, &errs)
 		_ = w.CloseWithError(io.ErrUnexpectedEOF) // a pipe's close cannot fail
 		if code != exitOK {

@@ -74,7 +74,7 @@ func TestInterruptedStartIs130(t *testing.T) {
 	env := testEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var out, errs strings.Builder
+	var out, errs output
 	if code := run(ctx, []string{"serve", "--no-mount"}, env, strings.NewReader(""), &out, &errs); code != exitInterrupted {
 		t.Errorf("serve = %d %s, want %d", code, errs.String(), exitInterrupted)
 	}

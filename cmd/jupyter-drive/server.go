@@ -176,10 +176,15 @@ func (d *daemon) startIdentity(base string) (*identity.Authenticator, error) {
 	}
 	addr, err := netip.ParseAddr(host)
 	open := err == nil && !addr.IsLoopback()
+	proxies, err := d.cfg.trustedProxies()
+	if err != nil {
+		return nil, fail(exitConfig, "%v", err)
+	}
 	auth, err := identity.New(identity.Options{
 		Users: users, StateDir: d.stateDir("identity"), BaseURL: base,
 		Hosts: d.cfg.AllowedHosts, AnyHost: open && len(d.cfg.AllowedHosts) == 0, Origins: d.cfg.AllowOrigins,
-		Logger: d.log.With("part", "identity"),
+		TrustedProxies: proxies,
+		Logger:         d.log.With("part", "identity"),
 	})
 	if err != nil {
 		return nil, fail(exitConfig, "%v", err)

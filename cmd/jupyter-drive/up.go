@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,10 +88,7 @@ func (a *app) up(ctx context.Context, o runOptions) (err error) {
 	if o.readyFD != 0 {
 		syscall.CloseOnExec(o.readyFD) // or the mount's guard would keep it, and who waits for its end would wait for the guard
 	}
-	if o.readyFD != 0 {
-		syscall.CloseOnExec(o.readyFD) // a child that kept it would keep the parent waiting
-	}
-	defer func() { o.reportReady(err) }()
+	defer func() { o.reportFailure(err) }()
 	cfg, err := a.config()
 	if err != nil {
 		return err
@@ -109,8 +107,11 @@ func (a *app) up(ctx context.Context, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	a.report(d)
-	o.reportReady(nil)
+	if o.readyFD != 0 {
+		o.reportReady(d)
+	} else {
+		report(d, a.stdout, a.stderr, "Ctrl-C ends it")
+	}
 	notifySystemd(a.env, "READY=1")
 	if !o.noBrowser && !o.noServe {
 		a.openBrowser(d.openPage)
@@ -177,23 +178,23 @@ func driveNameOf(folder string) string {
 	return name
 }
 
-// report tells where everything is.
-func (a *app) report(d *daemon) {
+// report tells where everything is: the link with the token to stdout, for scripts, and the rest to stderr.
+func report(d *daemon, stdout, stderr io.Writer, end string) {
 	for _, name := range d.cfg.driveNames() {
-		fmt.Fprintf(a.stderr, "Drive    %-10s %s\n", name, d.cfg.Drives[name].URL)
+		fmt.Fprintf(stderr, "Drive    %-10s %s\n", name, d.cfg.Drives[name].URL)
 	}
 	if d.mount != nil {
-		fmt.Fprintf(a.stderr, "Mounted  %s\n", d.mountpoint)
+		fmt.Fprintf(stderr, "Mounted  %s\n", d.mountpoint)
 	}
 	if d.url != "" {
-		fmt.Fprintf(a.stdout, "%slab?token=%s\n", d.url, d.token)
-		fmt.Fprintf(a.stderr, "Serving  %slab   (the link with your token is above)\n", d.url)
-		fmt.Fprintf(a.stderr, "Kernels  %s\n", d.kernelSummary())
+		fmt.Fprintf(stdout, "%slab?token=%s\n", d.url, d.token)
+		fmt.Fprintf(stderr, "Serving  %slab   (the link with your token is above)\n", d.url)
+		fmt.Fprintf(stderr, "Kernels  %s\n", d.kernelSummary())
 		if d.labVersion == "" {
-			fmt.Fprintln(a.stderr, "Warning  this program was built without JupyterLab; build it with: make ui build, or pass --lab-dir")
+			fmt.Fprintln(stderr, "Warning  this program was built without JupyterLab; build it with: make ui build, or pass --lab-dir")
 		}
 	}
-	fmt.Fprintln(a.stderr, "Next     jupyter-drive status | jupyter-drive drive add NAME FOLDER | Ctrl-C ends it")
+	fmt.Fprintln(stderr, "Next     jupyter-drive status | jupyter-drive drive add NAME FOLDER | "+end)
 }
 
 // openBrowser opens a page if there is a desktop.
@@ -245,6 +246,15 @@ func detachedArgs(args []string) []string {
 	return daemon
 }
 
+// firstWords are what a daemon in the background tells who started it: what one in the foreground prints, or why there is none. The
+// link with the token goes this way only, so that it is not in the log.
+type firstWords struct {
+	Stdout string `json:"stdout,omitempty"`
+	Stderr string `json:"stderr,omitempty"`
+	PID    int    `json:"pid,omitempty"`   // 0 if it did not start
+	Error  string `json:"error,omitempty"` // why not
+}
+
 // detach starts the daemon in the background and returns when it works, with its first words.
 func (a *app) detach(ctx context.Context) error {
 	if err := os.MkdirAll(a.env.stateDir(), 0o700); err != nil {
@@ -273,35 +283,47 @@ func (a *app) detach(ctx context.Context) error {
 	interrupt := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // one that is dead need not be told
 	defer interrupt()
 	answer, err := io.ReadAll(r) // ends when the daemon is ready or dead
-	if string(answer) == "ready" && err == nil {
-		var s status
-		if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.stderr, "Running in the background (pid %d); its log, with your link, is %s\n", s.PID, logFile)
-		return a.writeStatus(s)
+	var first firstWords
+	if err == nil && len(answer) > 0 {
+		err = json.Unmarshal(answer, &first)
+	}
+	if err == nil && first.PID != 0 {
+		fmt.Fprint(a.stdout, first.Stdout)
+		fmt.Fprint(a.stderr, first.Stderr)
+		fmt.Fprintf(a.stderr, "Running  in the background (pid %d); its log is %s\n", first.PID, logFile)
+		return nil
 	}
 	waitErr := cmd.Wait()
 	code := exitOther
 	if exit, ok := errors.AsType[*exec.ExitError](waitErr); ok {
 		code = exit.ExitCode()
 	}
-	return fail(code, "%s", strings.TrimPrefix(string(answer), "error: "))
+	return fail(code, "%s", firstOf(first.Error, "the daemon ended at once; see its log, "+logFile))
 }
 
-// reportReady tells the waiting parent, once.
-func (o *runOptions) reportReady(err error) {
+// reportReady tells the waiting parent that all works, and where.
+func (o *runOptions) reportReady(d *daemon) {
+	var stdout, stderr strings.Builder
+	report(d, &stdout, &stderr, "jupyter-drive down ends it")
+	o.tell(firstWords{Stdout: stdout.String(), Stderr: stderr.String(), PID: os.Getpid()})
+}
+
+// reportFailure tells a parent that still waits why there will be no daemon.
+func (o *runOptions) reportFailure(err error) {
+	if err != nil {
+		o.tell(firstWords{Error: err.Error()})
+	}
+}
+
+// tell sends the first words to the waiting parent, once; one that is gone need not know.
+func (o *runOptions) tell(words firstWords) {
 	if o.readyFD == 0 {
 		return
 	}
 	f := os.NewFile(uintptr(o.readyFD), "ready")
 	o.readyFD = 0
-	text := "ready"
-	if err != nil {
-		text = "error: " + err.Error()
-	}
-	_, _ = f.WriteString(text) // a parent that is gone need not know
-	_ = f.Close()              // likewise
+	_ = json.NewEncoder(f).Encode(words)
+	_ = f.Close()
 }
 
 func (a *app) downCommand() *cobra.Command {

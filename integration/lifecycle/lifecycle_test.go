@@ -116,7 +116,22 @@ func TestDetachStatusDown(t *testing.T) {
 	up := []string{"up", "--no-browser", "--listen", "127.0.0.1:0", "--mount", mount, drive}
 	runs(t, box, 8, "status")
 	runs(t, box, 8, "down")
-	runs(t, box, 0, append(up, "--detach")...)
+	first := runs(t, box, 0, append(up, "--detach")...)
+	url, token, ok := strings.Cut(strings.TrimSpace(first.stdout), "lab?token=")
+	if !ok || strings.Contains(token, "\n") {
+		t.Fatalf("up --detach prints %q, want the link alone", first.stdout)
+	}
+	if me, err := (client.Client{URL: url, Token: token}).Do(t.Context(), http.MethodGet, "api/me", nil); err != nil || me.Status != http.StatusOK {
+		t.Errorf("with the link's token /api/me = %d, %v", me.Status, err)
+	}
+	for _, want := range []string{mount, drive, url, "jupyter-drive down", "daemon.log"} {
+		if !strings.Contains(first.stderr, want) {
+			t.Errorf("up --detach says %q, want %s in it", first.stderr, want)
+		}
+	}
+	if log, err := os.ReadFile(filepath.Join(box.Home, "state", "jupyter-drive", "daemon.log")); err != nil || strings.Contains(string(log), token) {
+		t.Errorf("the log is %q, %v, want one without the token", log, err)
+	}
 
 	var status struct {
 		PID      int    `json:"pid"`
@@ -144,6 +159,10 @@ func TestDetachStatusDown(t *testing.T) {
 	runs(t, box, 0, "down")
 	nothingLeft(t, box)
 	runs(t, box, 8, "status")
+	if failed := runs(t, box, 5, append(up, "--detach", "--root", "nowhere")...); !strings.Contains(failed.stderr, "nowhere") || failed.stdout != "" {
+		t.Errorf("up --detach of an unknown root says %q %q, want why not", failed.stdout, failed.stderr)
+	}
+	nothingLeft(t, box)
 }
 
 // TestStaleMount kills the daemon; the command takes away what it left, and does not mind if that is nothing.

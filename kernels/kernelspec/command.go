@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -75,14 +76,27 @@ func (s Spec) Resources() map[string]string {
 	return files
 }
 
-// Open opens a file that Resources lists; the caller closes it. Any other name gives [ErrNotFound].
+// Open opens a regular file in the spec's folder or below it; the caller closes it. Links are followed inside the folder only. Anything
+// else gives [ErrNotFound].
 func (s Spec) Open(name string) (*os.File, error) {
-	for _, file := range s.Resources() {
-		if file == name {
-			return os.OpenInRoot(s.Dir, file)
-		}
+	missing := fmt.Errorf("%w: %s has no %q", ErrNotFound, s.Name, name)
+	if s.Dir == "" {
+		return nil, missing
 	}
-	return nil, fmt.Errorf("%w: %s has no %q", ErrNotFound, s.Name, name)
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return nil, missing
+	}
+	defer root.Close()
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
+	if err != nil {
+		return nil, missing
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = f.Close() // nothing was written
+		return nil, missing
+	}
+	return f, nil
 }
 
 // pythonSpec describes ipykernel in Options.Python.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -197,10 +198,45 @@ func TestResources(t *testing.T) {
 	if got, err := io.ReadAll(file); err != nil || string(got) != "logo-svg.svg" {
 		t.Errorf("Open(logo-svg.svg) holds %q, %v", got, err)
 	}
-	for _, name := range []string{"secret.txt", "kernel.json", "../k/kernel.js", ""} {
+}
+
+func TestOpen(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "k")
+	for path, text := range map[string]string{"k/kernel.json": "{}", "k/resource.txt": "beside", "k/static/a.js": "below", "k2/x": "sibling", "secret": "outside"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(top, path)), 0o755), os.WriteFile(filepath.Join(top, path), []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{"inside": "resource.txt", "outside": "../secret", "absolute": filepath.Join(top, "secret"), "loop": "loop"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := Spec{Name: "k", Dir: dir}
+	for name, want := range map[string]string{"kernel.json": "{}", "resource.txt": "beside", "static/a.js": "below", "static/../resource.txt": "beside", "inside": "beside"} {
+		f, err := s.Open(name)
+		if err != nil {
+			t.Errorf("Open(%q) = %v", name, err)
+			continue
+		}
+		if got, err := io.ReadAll(f); err != nil || string(got) != want {
+			t.Errorf("Open(%q) holds %q, %v, want %q", name, got, err, want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", ".", "static", "nope", "../secret", "../k2/x", "static/../../secret", "/etc/passwd", "outside", "absolute", "loop", "pipe", "a\x00b"} {
 		if _, err := s.Open(name); !errors.Is(err, ErrNotFound) {
 			t.Errorf("Open(%q) = %v, want ErrNotFound", name, err)
 		}
+	}
+	if _, err := (Spec{Name: "made up"}).Open("kernel.json"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Open of a spec without a folder = %v, want ErrNotFound", err)
 	}
 }
 
