@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive/fetch"
 )
 
 // When a close(2) returns.
@@ -31,6 +33,9 @@ type Options struct {
 	Name    string // for messages
 	Backend fs.Backend
 	State   string // folder of this drive alone: journal and staging files. What is in it must not be lost.
+
+	Cache *blockcache.Cache // of what was read, shared by all drives; nil = none
+	Pool  *fetch.Pool       // through which is read, shared by all drives; nil = each read is a request
 
 	Actor         string       // who the losing side of a conflict is said to be; "" = the name of the machine
 	Close         string       // CloseLocal (""), or CloseUpload

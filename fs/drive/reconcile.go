@@ -339,6 +339,7 @@ func (d *Drive) stored(j *job, info fs.Info) error {
 	if !ok {
 		return d.settle("settle", j.key, func(t *tx) error { return t.stored(j, info, nil) })
 	}
+	d.toCache(j, info) // before it is read from there
 	d.mu.Lock()
 	c := f.acquire(false) // so that its bytes stay where they are
 	d.mu.Unlock()
@@ -348,9 +349,6 @@ func (d *Drive) stored(j *job, info fs.Info) error {
 	d.mu.Lock()
 	f.release(false)
 	d.mu.Unlock()
-	if err == nil {
-		d.toCache(j, info)
-	}
 	return err
 }
 

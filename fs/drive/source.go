@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive/fetch"
 )
 
 // source reads one version of a key in the store, from anywhere in it.
@@ -16,7 +18,53 @@ type source interface {
 
 // openSource returns what reads a version. The caller closes it.
 func (d *Drive) openSource(at base) (source, error) {
-	return &direct{d: d, at: at}, nil
+	if d.opts.Pool == nil {
+		return &direct{d: d, at: at}, nil
+	}
+	f := d.cacheFile(at)
+	return &pooled{d: d, file: f, stream: d.opts.Pool.Open(d.backend, at.key, at.version, at.size, f)}, nil
+}
+
+// cacheFile returns where a version is cached, nil if nowhere.
+func (d *Drive) cacheFile(at base) *blockcache.File {
+	if d.opts.Cache == nil {
+		return nil
+	}
+	f, err := d.opts.Cache.Open(d.cacheKey(at.key, at.version), at.size)
+	if err != nil {
+		d.log.Warn("the cache cannot be used", "key", at.key, "error", err)
+		return nil
+	}
+	return f
+}
+
+func (d *Drive) cacheKey(key string, v fs.Version) blockcache.Key {
+	return blockcache.Key{Drive: d.id.String(), Name: key, Version: v}
+}
+
+// pooled is a source that reads through the cache and fetches ahead.
+type pooled struct {
+	d      *Drive
+	file   *blockcache.File // nil = not cached
+	stream *fetch.Stream
+}
+
+func (s *pooled) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	n, err := s.stream.ReadAt(ctx, p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.d.heard(err) // that it went well may be the cache's doing
+	}
+	return n, err
+}
+
+func (s *pooled) Close() {
+	s.stream.Close()
+	if s.file == nil {
+		return
+	}
+	if err := s.file.Close(); err != nil {
+		s.d.log.Warn("the cache cannot be used", "error", err)
+	}
 }
 
 // direct is a source that asks the store for each read.
@@ -79,5 +127,34 @@ func (d *Drive) reader(at base) (from remote, done func()) {
 	}
 }
 
+// cacheLimit is the size up to which what was uploaded is copied into the cache.
+const cacheLimit = 256 << 20
+
 // toCache keeps what was uploaded, which need not be read from the store then.
-func (d *Drive) toCache(*job, fs.Info) {}
+func (d *Drive) toCache(j *job, info fs.Info) {
+	if j.content == nil || j.v.size == 0 || j.v.size > cacheLimit || info.Size != j.v.size || !j.v.complete() {
+		return
+	}
+	f := d.cacheFile(base{key: j.key, version: info.Version, size: info.Size})
+	if f == nil {
+		return
+	}
+	if err := errors.Join(copyToCache(f, &j.v), f.Close()); err != nil {
+		d.log.Debug("not cached after its upload", "key", j.key, "error", err)
+	}
+}
+
+// copyToCache stores the bytes of a view that needs none of the store's.
+func copyToCache(f *blockcache.File, v *view) error {
+	buf := make([]byte, min(v.size, 1<<20))
+	for off := int64(0); off < v.size; off += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), v.size-off)]
+		if missing, err := v.readLocal(p, off); err != nil || len(missing) > 0 {
+			return err
+		}
+		if err := f.WriteAt(p, off); err != nil {
+			return err
+		}
+	}
+	return nil
+}

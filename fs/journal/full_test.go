@@ -59,21 +59,21 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	add := func(j *Journal, append func(...Entry) (uint64, error)) error {
-		_, err := append(note(n))
+	add := func(write func(...Entry) (uint64, error)) error {
+		_, err := write(note(n))
 		if err == nil {
 			n++
 		}
 		return err
 	}
 	for range 20 {
-		if err := add(j, j.Append); err != nil {
+		if err := add(j.Append); err != nil {
 			t.Fatal(err)
 		}
 	}
 	empty := fillUp(t, disk)
 	for err = error(nil); err == nil; {
-		err = add(j, j.Append)
+		err = add(j.Append)
 	}
 	if fs.KindOf(err) != fs.NoSpace || n < 30 {
 		t.Fatalf("after %d records: %v", n, err)
@@ -82,7 +82,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("Checkpoint = %v", err)
 	}
 	for range 5 {
-		if err := add(j, j.AppendSettled); err != nil {
+		if err := add(j.AppendSettled); err != nil {
 			t.Fatalf("AppendSettled = %v", err)
 		}
 	}
@@ -102,15 +102,15 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantNotes(t, got, 0, n)
-	if err := add(j, j.AppendSettled); err != nil {
+	if err := add(j.AppendSettled); err != nil {
 		t.Errorf("AppendSettled after a start = %v", err)
 	}
-	if err := add(j, j.Append); fs.KindOf(err) != fs.NoSpace {
+	if err := add(j.Append); fs.KindOf(err) != fs.NoSpace {
 		t.Errorf("Append after a start = %v", err)
 	}
 	empty()
 	for range 100 {
-		if err := add(j, j.Append); err != nil {
+		if err := add(j.Append); err != nil {
 			t.Fatalf("Append when there is space again = %v", err)
 		}
 	}
