@@ -21,7 +21,7 @@ var codes = map[string]fs.Kind{
 	"AccessDenied": fs.Permission, "AllAccessDisabled": fs.Permission, "AccountProblem": fs.Permission,
 	"InvalidAccessKeyId": fs.Credentials, "SignatureDoesNotMatch": fs.Credentials, "InvalidToken": fs.Credentials,
 	"ExpiredToken": fs.Credentials, "ExpiredTokenException": fs.Credentials, "TokenRefreshRequired": fs.Credentials,
-	"RequestTimeTooSkewed": fs.Credentials, "InvalidSecurity": fs.Credentials, "NotSignedUp": fs.Credentials,
+	"RequestTimeTooSkewed": fs.Credentials, "InvalidSecurity": fs.Credentials, "XAdminUserNotFound": fs.Credentials, "NotSignedUp": fs.Credentials,
 	"SlowDown": fs.Throttled, "ServiceUnavailable": fs.Throttled, "TooManyRequests": fs.Throttled, "RequestLimitExceeded": fs.Throttled,
 	"Throttling": fs.Throttled, "ThrottlingException": fs.Throttled, "BandwidthLimitExceeded": fs.Throttled,
 	"RequestTimeout": fs.Timeout, "InternalError": fs.Unavailable, "Busy": fs.Throttled,
@@ -115,6 +115,12 @@ func kindOf(err error) fs.Kind {
 		return kind
 	}
 	return fs.Unavailable // what else the SDK says is about answers that it cannot read
+}
+
+// decided reports whether the store itself refused the last attempt, so that it was not done.
+func decided(err error) bool {
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && response.Response != nil && response.HTTPStatusCode() >= 400 && response.HTTPStatusCode() < 500
 }
 
 func retryAfter(h http.Header) time.Duration {

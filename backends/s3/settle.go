@@ -36,17 +36,18 @@ func (b *Backend) before(ctx context.Context, op, key string, c fs.Cond, writeID
 // settle says what became of a write that ended with err: if the present version carries its id, it was done, and only the answer
 // was lost.
 func (b *Backend) settle(ctx context.Context, op, key, target string, c fs.Cond, writeID string, err error) (fs.Info, error) {
+	open := !decided(err)
 	err = expect(c, b.fail(op, key, err))
 	kind := fs.KindOf(err)
 	definite := refused(kind)
-	if !definite && !ambiguous(kind) {
+	if !definite && (!open || !ambiguous(kind)) {
 		return fs.Info{}, err
 	}
 	if writeID == "" {
 		if definite {
 			return fs.Info{}, err
 		}
-		return fs.Info{}, unknown(err, kind)
+		return fs.Info{}, unknown(op, key, err, kind)
 	}
 	info, headErr := b.head(ctx, op, target, "")
 	switch {
@@ -56,7 +57,7 @@ func (b *Backend) settle(ctx context.Context, op, key, target string, c fs.Cond,
 	case definite, headErr == nil, fs.KindOf(headErr) == fs.NotExist:
 		return fs.Info{}, err
 	}
-	return fs.Info{}, unknown(err, kind)
+	return fs.Info{}, unknown(op, key, err, kind)
 }
 
 // refused reports whether an error of that kind says that a condition failed: at this attempt, while an earlier one may have been done.
@@ -70,9 +71,9 @@ func ambiguous(k fs.Kind) bool {
 }
 
 // unknown returns err as one that leaves open what was done. Being asked to slow down does not: nothing is done then.
-func unknown(err error, kind fs.Kind) error {
+func unknown(op, key string, err error, kind fs.Kind) error {
 	if kind == fs.Throttled {
 		return err
 	}
-	return &fs.Error{Op: "s3", Kind: fs.UnknownOutcome, Err: err}
+	return &fs.Error{Op: op, Path: key, Kind: fs.UnknownOutcome, Err: err, Hint: "the same write may be tried again"}
 }

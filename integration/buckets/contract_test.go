@@ -14,6 +14,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/backends/backendtest"
 	"github.com/jupyter-drive/jupyter-drive/backends/s3"
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/integration/faultproxy"
 	"github.com/jupyter-drive/jupyter-drive/integration/versitygw"
 )
 
@@ -29,27 +30,40 @@ var cannot = map[string]string{
 	"versions/of longer names":            "the bucket keeps no versions",
 }
 
-func TestPlain(t *testing.T) { contract(t, versitygw.Options{}, cannot) }
+func TestPlain(t *testing.T) {
+	server := versitygw.Run(t, versitygw.Options{})
+	contract(t, server, server.URL, cannot)
+}
 
-func TestTLS(t *testing.T) { contract(t, versitygw.Options{TLS: true}, cannot) }
+func TestTLS(t *testing.T) {
+	server := versitygw.Run(t, versitygw.Options{TLS: true})
+	contract(t, server, server.URL, cannot)
+}
+
+// TestAllConditions has a store that also keeps the conditions on a copy's target, as AWS does.
+func TestAllConditions(t *testing.T) {
+	server := versitygw.Run(t, versitygw.Options{})
+	proxy := faultproxy.Run(t, faultproxy.Options{Upstream: server.URL, AccessKey: versitygw.AccessKey, SecretKey: versitygw.SecretKey})
+	contract(t, server, proxy.URL, nil, "conditions", "changes", "oracle")
+}
 
 // TestVersions leaves out what is about names and directories: where the server keeps versions, what was removed still takes its name.
 func TestVersions(t *testing.T) {
-	contract(t, versitygw.Options{Versions: true}, map[string]string{
+	server := versitygw.Run(t, versitygw.Options{Versions: true})
+	contract(t, server, server.URL, map[string]string{
 		"conditions/if version": "the server lets a write replace a removed version as if it were there",
 	}, "read", "write", "conditions", "uploads", "versions")
 }
 
 // contract runs the suite, each case below a prefix of its own.
-func contract(t *testing.T, o versitygw.Options, skips map[string]string, subjects ...string) {
-	server := versitygw.Run(t, o)
+func contract(t *testing.T, server *versitygw.Server, endpoint string, skips map[string]string, subjects ...string) {
 	client := &http.Client{Transport: s3.NewTransport(server.TLS())}
 	var stores atomic.Int64
 	var caps fs.Caps
 	prefixes := map[fs.Backend]string{}
 	open := func(t *testing.T, prefix string, known *fs.Caps) *s3.Backend {
 		b, err := s3.New(s3.Options{
-			Config: s3.Keys(versitygw.AccessKey, versitygw.SecretKey), Bucket: versitygw.Bucket, Prefix: prefix, Endpoint: server.URL,
+			Config: s3.Keys(versitygw.AccessKey, versitygw.SecretKey), Bucket: versitygw.Bucket, Prefix: prefix, Endpoint: endpoint,
 			Region: versitygw.Region, PathStyle: true, Client: client, Caps: known, PartSize: 5 << 20,
 		})
 		if err != nil {
