@@ -149,6 +149,11 @@ func (c *call) copyOver(from, to fs.Path) (fs.Attr, error) {
 	if err != nil {
 		return a, err
 	}
+	unlock, err := c.s.changes.lock(c.ctx(), to)
+	if err != nil {
+		return a, err
+	}
+	defer unlock()
 	res, err := c.view.Replace(c.ctx(), to, reader(c.ctx(), h), fs.ReplaceOptions{ModTime: a.Mtime})
 	return res.Attr, err
 }

@@ -32,6 +32,11 @@ func patchContents(c *call) error {
 			return failed(http.StatusBadRequest, "Cannot rename file or directory '/"+string(p)+"'")
 		}
 	}
+	unlock, err := c.s.changes.lock(c.ctx(), from, to)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if _, err := c.condition(from); err != nil {
 		return err
 	}
@@ -84,6 +89,11 @@ func deleteContents(c *call) error {
 	case c.hidden(p):
 		return failed(http.StatusBadRequest, "Cannot delete file or directory '/"+string(p)+"'")
 	}
+	unlock, err := c.s.changes.lock(c.ctx(), p)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if _, err := c.condition(p); err != nil {
 		return err
 	}

@@ -160,6 +160,11 @@ func decodeBase64(text string) ([]byte, error) {
 
 // replace writes the file as a whole.
 func (c *call) replace(p fs.Path, r io.Reader, cond condition) (model, error) {
+	unlock, err := c.s.changes.lock(c.ctx(), p)
+	if err != nil {
+		return model{}, err
+	}
+	defer unlock()
 	res, err := c.view.Replace(c.ctx(), p, r, fs.ReplaceOptions{IfVersion: cond.version, IfAbsent: cond.ifAbsent})
 	if err != nil {
 		return model{}, c.saveError(p, cond, err)

@@ -32,6 +32,7 @@ type Server struct {
 	config  configStore
 	places  places
 	active  activity
+	changes pathLocks // of files that requests change
 	zippers sync.Pool // of *gzip.Writer
 
 	stop    context.CancelFunc // ends the background work
