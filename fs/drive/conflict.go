@@ -19,8 +19,10 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		return d.remade(j)
 	case err != nil:
 		return err
-	case d.isOurs(info.WriteID, j.key) && info.WriteID == d.writeID(j.key, j.gen):
+	case info.WriteID == d.writeID(j.key, j.gen):
 		return d.stored(j, info)
+	case d.isOurs(info.WriteID, j.key):
+		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
 	}
 	if f, ok := j.n.(*file); ok && info.Type == fs.File {
 		same, err := d.sameAs(ctx, j, info)
@@ -39,17 +41,22 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 	return d.keepBoth(j, info)
 }
 
-// remade works in that the store does not have any more what the job was to replace.
-func (d *Drive) remade(j *job) error {
-	d.log.Info("a file that was removed by others is made again, since it was changed here", "drive", d.opts.Name, "key", j.key)
+// known notes what the store has under a key, and has it tried again.
+func (d *Drive) known(j *job, v version) error {
 	return d.settle("upload", j.key, func(t *tx) error {
 		if t.d.pending[j.keyed] == nil {
 			return nil
 		}
 		p := t.edit(j.keyed)
-		p.have, p.due = "", time.Now()
+		p.have, p.due, p.unsure = v, time.Now(), false
 		return nil
 	})
+}
+
+// remade works in that the store does not have any more what the job was to replace.
+func (d *Drive) remade(j *job) error {
+	d.log.Info("a file that was removed by others is made again, since it was changed here", "drive", d.opts.Name, "key", j.key)
+	return d.known(j, "")
 }
 
 // sameAs reports whether the store has the job's bytes.

@@ -96,6 +96,13 @@ func (t *tx) place(x *dir, n inode, name string) {
 	m.parent, m.name = x, name
 	t.put(x, name, n)
 	x.note(name)
+	if key := m.at.key; key != "" {
+		if path, _ := n.meta().path(); path == key { // it has come back
+			at := m.at
+			at.key = ""
+			t.setAt(n, at)
+		}
+	}
 }
 
 // note remembers that a listing under way may not know the present state of a name.

@@ -352,13 +352,20 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 		n = &symlink{}
 	default:
 		m.mode = fs.ModeFile | perm(0o644)
-		n = &file{checked: now}
+		f := &file{checked: now}
+		if info.Partial && at.size > 0 && at.size < maxLink {
+			f.checked = 0 // it may be a symbolic link, which a listing does not tell
+		}
+		n = f
 	}
 	x := n.meta()
 	x.d, x.self, x.m = d, n, m
 	x.ino = d.foundIno(info)
 	return n
 }
+
+// maxLink is longer than the target of any symbolic link.
+const maxLink = 4096
 
 // foundIno returns the number of a node that was found in the store: the same over restarts.
 func (d *Drive) foundIno(info *fs.Info) uint64 {

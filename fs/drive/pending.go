@@ -37,22 +37,34 @@ func (p *pending) keyed() keyed { return keyed{p.key, p.dir} }
 
 // setPending changes what is known of a key; nil takes it out.
 func (t *tx) setPending(k keyed, p *pending) {
-	before, had := t.d.pending[k]
-	t.undo = append(t.undo, func() {
-		if had {
-			t.d.pending[k] = before
-		} else {
-			delete(t.d.pending, k)
-		}
-	})
+	before := t.d.pending[k]
+	t.undo = append(t.undo, func() { t.d.putPending(k, before) })
 	t.keys = append(t.keys, k)
+	t.d.putPending(k, p)
 	if p == nil {
-		delete(t.d.pending, k)
 		t.after = append(t.after, t.d.progress.changed)
-		return
+	} else {
+		t.after = append(t.after, t.d.queue.kick)
 	}
-	t.d.pending[k] = p
-	t.after = append(t.after, t.d.queue.kick)
+}
+
+// putPending sets what is known of a key, and counts it for the directories above. The caller holds mu.
+func (d *Drive) putPending(k keyed, p *pending) {
+	by := 0
+	if d.pending[k] == nil {
+		by++
+	}
+	if p == nil {
+		delete(d.pending, k)
+		by--
+	} else {
+		d.pending[k] = p
+	}
+	for dir, _ := split(k.key); dir != "" && by != 0; dir, _ = split(dir) {
+		if d.below[dir] += by; d.below[dir] <= 0 {
+			delete(d.below, dir)
+		}
+	}
 }
 
 // edit returns a copy of what is known of a key, to be changed: it takes the place of the other when the change is written down.
@@ -102,11 +114,11 @@ func (t *tx) leave(n inode) {
 	own := x.m.at.key == "" && x.m.at.version != ""
 	before := t.d.pending[k]
 	switch {
-	case before != nil && before.have == "" && !before.busy && !before.unsure:
+	case before != nil && before.have == "" && !before.busy && !before.unsure && !k.dir:
 		t.setPending(k, nil)
-	case before != nil, own:
+	case before != nil, own, k.dir && !t.d.isLocal(n):
 		p := t.edit(k)
-		if before == nil {
+		if before == nil && own {
 			p.have = x.m.at.version
 		}
 		p.tries, p.err = 0, nil

@@ -75,12 +75,12 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 
 // reconcileGone removes what the store has under a key that nobody has any more.
 func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
-	if j.have == "" && j.unsure {
+	if j.have == "" && j.unsure && !j.dir {
 		if err := d.recover(ctx, j); err != nil || j.have == "" {
 			return err
 		}
 	}
-	if j.have == "" {
+	if j.have == "" && !(j.dir && j.unsure) {
 		return d.settled(j)
 	}
 	if j.trash && !j.dir {
@@ -99,6 +99,11 @@ func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
 	switch {
 	case err == nil, fs.KindOf(err) == fs.NotExist:
 		return d.settled(j)
+	case fs.KindOf(err) == fs.Conflict && j.unsure:
+		if err := d.recover(ctx, j); err != nil || j.have == "" {
+			return err
+		}
+		return d.known(j, j.have)
 	case fs.KindOf(err) == fs.Conflict:
 		d.log.Info("a removed file was changed in the store, and stays", "drive", d.opts.Name, "key", j.key)
 		return errors.Join(d.settled(j), d.expire(j.key))
@@ -114,7 +119,8 @@ func (d *Drive) recover(ctx context.Context, j *job) error {
 		j.have = info.Version
 		return nil
 	case err == nil || fs.KindOf(err) == fs.NotExist:
-		return d.settled(j)
+		j.have = ""
+		return errors.Join(d.settled(j), d.expire(j.key))
 	}
 	return err
 }
@@ -192,7 +198,9 @@ func (d *Drive) reconcileSymlink(ctx context.Context, j *job) error {
 	if err := d.attempt(j); err != nil {
 		return err
 	}
+	d.hook("store:symlink:before")
 	info, err := d.stream(ctx, j.key, nil, o)
+	d.hook("store:symlink:after")
 	return d.wrote(ctx, j, info, err)
 }
 
@@ -263,7 +271,10 @@ func (d *Drive) writeID(key string, gen uint64) string {
 	return fmt.Sprintf("%s.%x", d.writePrefix(key), gen)
 }
 
-func (d *Drive) writePrefix(key string) string { return fmt.Sprintf("%016x", fs.Ino(d.id, hash(key))) }
+// writePrefix is the same for all writes of one key. Another daemon on the same store, which has another epoch, has another one.
+func (d *Drive) writePrefix(key string) string {
+	return fmt.Sprintf("%016x", fs.Ino(d.id, d.epoch, hash(key)))
+}
 
 // isOurs reports whether this drive has made a write of that id to key.
 func (d *Drive) isOurs(id, key string) bool {
@@ -343,13 +354,14 @@ func (d *Drive) stored(j *job, info fs.Info) error {
 	d.mu.Lock()
 	c := f.acquire(false) // so that its bytes stay where they are
 	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		f.release(false)
+	}()
 	c.mu.Lock()
-	err := d.settle("settle", j.key, func(t *tx) error { return t.stored(j, info, c) })
-	c.mu.Unlock()
-	d.mu.Lock()
-	f.release(false)
-	d.mu.Unlock()
-	return err
+	defer c.mu.Unlock()
+	return d.settle("settle", j.key, func(t *tx) error { return t.stored(j, info, c) })
 }
 
 // stored is [Drive.stored] for what the node's meta says. The caller holds c.mu, unless c is nil.
@@ -408,18 +420,18 @@ func withoutPrefix(stack, prefix []*layer) ([]*layer, bool) {
 
 // rebase lets the store's new version take the place of the layers that were uploaded. The caller holds mu and c.mu.
 func (d *Drive) rebase(f *file, c *contents, j *job, before, after *content) {
-	if before != nil {
-		d.unref(before.stack)
-	}
 	if after != nil {
 		d.ref(after.stack)
+	}
+	if before != nil {
+		d.unref(before.stack)
 	}
 	rest, ok := withoutPrefix(c.v.stack, j.v.stack)
 	if !ok {
 		return
 	}
-	d.unref(c.v.stack)
 	d.ref(rest)
+	d.unref(c.v.stack)
 	c.v.stack = append([]*layer{}, rest...)
 	c.v.at = f.baseAt()
 }

@@ -104,7 +104,7 @@ func (r *replay) build() error {
 		r.index(n)
 	}
 	for k, p := range r.pending {
-		r.d.pending[k] = &pending{pendingRecord: p, due: time.Now(), unsure: true}
+		r.d.putPending(k, &pending{pendingRecord: p, due: time.Now(), unsure: true})
 	}
 	return r.d.removeStrays(used)
 }
@@ -199,6 +199,7 @@ func (d *Drive) checkpoint(force bool) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.hook("checkpoint:before")
 	size := int64(0)
 	err := d.journal.Checkpoint(func(add func(journal.Entry) error) error {
 		e := &encoder{}
@@ -227,6 +228,7 @@ func (d *Drive) checkpoint(force bool) error {
 	})
 	if err == nil {
 		d.snapshot = size
+		d.hook("checkpoint:after")
 	}
 	return err
 }

@@ -69,6 +69,7 @@ func (d *Drive) sweep(ctx context.Context) {
 		return // the files stay until the next start
 	}
 	for _, l := range graves {
+		d.hook("staging:remove")
 		if err := d.staging.remove(l); err != nil {
 			d.log.Warn("cannot remove a staging file", "drive", d.opts.Name, "error", err)
 		}
@@ -206,13 +207,13 @@ func (d *Drive) dueIn(n inode, wait time.Duration) {
 // blocked reports whether a key must wait for others. The caller holds mu.
 func (d *Drive) blocked(p *pending) bool {
 	n := d.at(p.keyed())
-	if d.movingFrom(p.key) && !(n != nil && p.dir && n.(*dir).m.get().moved) {
+	switch {
+	case n == nil && p.dir && d.below[p.key] > 0:
+		return true // as long as there are keys below it the store shows it
+	case d.movingFrom(p.key) && !(n != nil && p.dir && n.(*dir).m.get().moved):
 		return true
-	}
-	for other := range d.displaced[p.key] {
-		if !p.dir && p.have != "" && other.meta().m.at.version == p.have && other != n {
-			return true // it needs the bytes that are to be overwritten or removed
-		}
+	case !p.dir && p.have != "" && d.isNeeded(p, n):
+		return true
 	}
 	if twin := d.pending[keyed{p.key, !p.dir}]; twin != nil && n != nil && twin.have != "" {
 		return true // a file cannot be made where a directory is to go, nor the reverse
@@ -221,6 +222,16 @@ func (d *Drive) blocked(p *pending) bool {
 		return d.wouldVanish(p.key)
 	}
 	return n != nil && d.backend.Caps().RealDirs && d.parentPending(p.key)
+}
+
+// isNeeded reports whether other nodes than n need the bytes that are to be overwritten or removed. The caller holds mu.
+func (d *Drive) isNeeded(p *pending, n inode) bool {
+	for other := range d.displaced[p.key] {
+		if other.meta().m.at.version == p.have && other != n {
+			return true
+		}
+	}
+	return false
 }
 
 // wouldVanish reports whether the directory of a key exists only as a prefix of keys, and its marker is to be made first.
