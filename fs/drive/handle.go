@@ -98,29 +98,22 @@ func (h *handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 // from returns what reads a version in the store for this handle.
 func (h *handle) from(at base) remote {
 	return func(ctx context.Context, p []byte, off int64) error {
-		src, err := h.source(at)
-		if err != nil {
-			return err
-		}
-		return readAll(ctx, src, p, off)
+		return readAll(ctx, h.source(at), p, off)
 	}
 }
 
-func (h *handle) source(at base) (source, error) {
+func (h *handle) source(at base) source {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.src != nil && h.at == at {
-		return h.src, nil
+		return h.src
 	}
-	src, err := h.f.d.openSource(at)
-	if err != nil {
-		return nil, err
-	}
+	src := h.f.d.openSource(at)
 	if h.src != nil {
 		h.src.Close()
 	}
 	h.src, h.at = src, at
-	return src, nil
+	return src
 }
 
 // WriteAt writes.

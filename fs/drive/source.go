@@ -17,12 +17,12 @@ type source interface {
 }
 
 // openSource returns what reads a version. The caller closes it.
-func (d *Drive) openSource(at base) (source, error) {
+func (d *Drive) openSource(at base) source {
 	if d.opts.Pool == nil {
-		return &direct{d: d, at: at}, nil
+		return &direct{d: d, at: at}
 	}
 	f := d.cacheFile(at)
-	return &pooled{d: d, file: f, stream: d.opts.Pool.Open(d.backend, at.key, at.version, at.size, f)}, nil
+	return &pooled{d: d, file: f, stream: d.opts.Pool.Open(d.backend, at.key, at.version, at.size, f)}
 }
 
 // cacheFile returns where a version is cached, nil if nowhere.
@@ -112,11 +112,9 @@ func readAll(ctx context.Context, s source, p []byte, off int64) error {
 // reader returns what reads a version, and what is to be called when it is not needed any more.
 func (d *Drive) reader(at base) (from remote, done func()) {
 	var src source
-	from = func(ctx context.Context, p []byte, off int64) (err error) {
+	from = func(ctx context.Context, p []byte, off int64) error {
 		if src == nil {
-			if src, err = d.openSource(at); err != nil {
-				return err
-			}
+			src = d.openSource(at)
 		}
 		return readAll(ctx, src, p, off)
 	}
