@@ -18,6 +18,7 @@ type handle struct {
 	mu   sync.Mutex // guards all below
 	at   base       // what src reads
 	src  source     // nil = nothing was needed from the store yet
+	old  []source   // of other versions, which somebody may be reading from
 	done bool
 }
 
@@ -110,7 +111,7 @@ func (h *handle) source(at base) source {
 	}
 	src := h.f.d.openSource(at)
 	if h.src != nil {
-		h.src.Close()
+		h.old = append(h.old, h.src)
 	}
 	h.src, h.at = src, at
 	return src
@@ -190,9 +191,12 @@ func (h *handle) Release(ctx context.Context) error {
 	done := h.done
 	h.done = true
 	if h.src != nil {
-		h.src.Close()
-		h.src = nil
+		h.old = append(h.old, h.src)
 	}
+	for _, src := range h.old {
+		src.Close()
+	}
+	h.src, h.old = nil, nil
 	h.mu.Unlock()
 	if done {
 		return nil
