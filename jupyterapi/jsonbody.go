@@ -1,6 +1,7 @@
 package jupyterapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -133,18 +134,25 @@ func (s *scanner) since(start int) (json.RawMessage, error) {
 	return s.data[start:s.pos], nil
 }
 
-// text skips a string.
+// text skips a string: it ends at a quote with an even number of backslashes before it.
 func (s *scanner) text() bool {
-	for s.pos++; s.pos < len(s.data); s.pos++ {
-		switch s.data[s.pos] {
-		case '\\':
-			s.pos++
-		case '"':
-			s.pos++
+	begin := s.pos + 1
+	for at := begin; ; at++ {
+		next := bytes.IndexByte(s.data[at:], '"')
+		if next < 0 {
+			s.pos = len(s.data)
+			return false
+		}
+		at += next
+		escapes := at
+		for escapes > begin && s.data[escapes-1] == '\\' {
+			escapes--
+		}
+		if (at-escapes)%2 == 0 {
+			s.pos = at + 1
 			return true
 		}
 	}
-	return false
 }
 
 // literal skips a number, true, false or null.

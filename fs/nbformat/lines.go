@@ -20,6 +20,9 @@ func splitLines(s string) []any {
 // lineEnd returns the index just after the first line boundary of s, or len(s) without one.
 func lineEnd(s string) int {
 	for i := 0; i < len(s); i++ {
+		if c := s[i]; c >= ' ' && c != 0xc2 && c != 0xe2 { // no boundary begins so
+			continue
+		}
 		if n := boundary(s[i:]); n > 0 {
 			return i + n
 		}

@@ -9,6 +9,7 @@ const (
 // Notebook is one notebook document in memory. The zero value is not usable: see [New], [Parse] and [FromMap].
 type Notebook struct {
 	root map[string]any
+	size int // of the text it was parsed from, in bytes; 0 = unknown
 }
 
 // Cell is one cell of a notebook, with all its fields. It is a view: a change of it changes the notebook.
@@ -69,7 +70,9 @@ func (n *Notebook) SetCells(cells []Cell) {
 }
 
 // Clone returns a deep copy.
-func (n *Notebook) Clone() *Notebook { return &Notebook{root: clone(n.root).(map[string]any)} }
+func (n *Notebook) Clone() *Notebook {
+	return &Notebook{root: clone(n.root).(map[string]any), size: n.size}
+}
 
 // NewCell returns a cell of type "code", "markdown" or "raw" with the fields that version 4.5 requires.
 func NewCell(cellType, id, source string) Cell {

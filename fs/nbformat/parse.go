@@ -231,62 +231,101 @@ func (p *jsonParser) string() (string, error) {
 	if p.take(`"`) {
 		return p.text[start : p.pos-1], nil
 	}
-	b := []byte(p.text[start:p.pos])
+	var b strings.Builder
+	b.Grow(closingQuote(p.text[start:]))
+	b.WriteString(p.text[start:p.pos])
 	for {
 		run := p.pos
 		p.plain()
-		b = append(b, p.text[run:p.pos]...)
+		b.WriteString(p.text[run:p.pos])
 		if p.take(`"`) {
-			return string(b), nil
+			return b.String(), nil
 		}
 		if !p.take(`\`) {
 			return "", p.fail("control character in a string")
 		}
-		var err error
-		if b, err = p.escape(b); err != nil {
+		if err := p.escape(&b); err != nil {
 			return "", err
 		}
 	}
 }
 
-// plain moves to the next byte that cannot be taken as it is: a quote, a backslash, a control character or the end.
-func (p *jsonParser) plain() {
-	for p.pos < len(p.text) {
-		if c := p.text[p.pos]; c == '"' || c == '\\' || c < ' ' {
-			return
+// closingQuote returns how long the inside of a string is that s begins with, escapes and all.
+func closingQuote(s string) int {
+	for at := 0; ; {
+		next := strings.IndexByte(s[at:], '"')
+		if next < 0 {
+			return len(s)
 		}
-		p.pos++
+		at += next
+		escapes := at
+		for escapes > 0 && s[escapes-1] == '\\' {
+			escapes--
+		}
+		if (at-escapes)%2 == 0 {
+			return at
+		}
+		at++
 	}
 }
 
-// escape parses what follows a backslash and appends what it stands for.
-func (p *jsonParser) escape(b []byte) ([]byte, error) {
+// plain moves to the next byte that cannot be taken as it is: a quote, a backslash, a control character or the end.
+func (p *jsonParser) plain() { p.pos += plainLength(p.text[p.pos:]) }
+
+// plainLength returns how many bytes at the beginning of s are neither a quote, a backslash nor a control character. It looks at eight
+// at a time: most of a notebook is images.
+func plainLength(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		w := s[n : n+8]
+		word := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		// Subtracting borrows into the high bit of a byte that is less; bytes that have it already are not ASCII, and plain.
+		quote, backslash := word^(ones*'"'), word^(ones*'\\')
+		if ((word-ones*' ')|(quote-ones)|(backslash-ones))&^word&highs != 0 {
+			break
+		}
+	}
+	for n < len(s) && s[n] >= ' ' && s[n] != '"' && s[n] != '\\' {
+		n++
+	}
+	return n
+}
+
+// escape parses what follows a backslash and writes what it stands for.
+func (p *jsonParser) escape(b *strings.Builder) error {
 	if p.pos >= len(p.text) {
-		return nil, p.fail("")
+		return p.fail("")
 	}
 	const escapes, meanings = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
 	if i := strings.IndexByte(escapes, p.text[p.pos]); i >= 0 {
 		p.pos++
-		return append(b, meanings[i]), nil
+		b.WriteByte(meanings[i])
+		return nil
 	}
 	if p.text[p.pos] != 'u' {
-		return nil, p.fail("invalid escape in a string")
+		return p.fail("invalid escape in a string")
 	}
 	r, ok := p.codeUnit()
 	if !ok {
-		return nil, p.fail("invalid \\u escape in a string")
+		return p.fail("invalid \\u escape in a string")
 	}
 	if !utf16.IsSurrogate(r) {
-		return utf8.AppendRune(b, r), nil
+		b.WriteRune(r)
+		return nil
 	}
 	if start := p.pos; p.take(`\`) {
 		low, ok := p.codeUnit()
 		if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
-			return utf8.AppendRune(b, pair), nil
+			b.WriteRune(pair)
+			return nil
 		}
 		p.pos = start
 	}
-	return appendSurrogate(b, r), nil
+	half := surrogate(r)
+	b.Write(half[:])
+	return nil
 }
 
 // codeUnit parses "u12ab" of an escape.
@@ -305,10 +344,10 @@ func (p *jsonParser) codeUnit() (r rune, ok bool) {
 	return r, true
 }
 
-// appendSurrogate appends half of a surrogate pair in the three bytes that UTF-8 would give it. Strings in memory hold
-// lone halves in this form (known as WTF-8), as Python's strings can hold them too.
-func appendSurrogate(b []byte, r rune) []byte {
-	return append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6&0x3f), 0x80|byte(r&0x3f))
+// surrogate returns half of a surrogate pair in the three bytes that UTF-8 would give it. Strings in memory hold lone halves in this form
+// (known as WTF-8), as Python's strings can hold them too.
+func surrogate(r rune) [3]byte {
+	return [3]byte{0xe0 | byte(r>>12), 0x80 | byte(r>>6&0x3f), 0x80 | byte(r&0x3f)}
 }
 
 // surrogateAt returns the lone half of a surrogate pair that s starts with.

@@ -60,7 +60,11 @@ func parse(data []byte, limits Limits) (*Notebook, error) {
 	if !ok {
 		return nil, invalid("must be an object, not %s", kindOf(v))
 	}
-	return FromMap(root)
+	n, err := FromMap(root)
+	if err == nil {
+		n.size = len(data)
+	}
+	return n, err
 }
 
 // readMajor returns the major version, which is 1 when the file does not say.

@@ -15,7 +15,7 @@ import (
 // written.
 func (n *Notebook) Marshal() ([]byte, error) {
 	major, _ := n.Version()
-	e := encoder{pretty: true, ascii: major == 3}
+	e := encoder{pretty: true, ascii: major == 3, buf: n.room()}
 	var stored map[string]any
 	switch major {
 	case 4:
@@ -34,10 +34,13 @@ func (n *Notebook) Marshal() ([]byte, error) {
 // MarshalJSON returns the notebook as compact JSON for the contents API: text joined, transient metadata kept. NaN and
 // the infinities, which JSON has not, become null.
 func (n *Notebook) MarshalJSON() ([]byte, error) {
-	e := encoder{finite: true}
+	e := encoder{finite: true, buf: n.room()}
 	err := e.value(n.root, 0)
 	return e.buf, err
 }
+
+// room returns an empty buffer for about what the notebook was parsed from.
+func (n *Notebook) room() []byte { return make([]byte, 0, n.size+n.size/16+512) }
 
 // split returns a copy of a version 4 document, as deep as it has to be, with its text in lines.
 func (n *Notebook) split() map[string]any {
@@ -108,9 +111,12 @@ func splitBundle(holder map[string]any, key string) {
 	holder[key] = bundle
 }
 
+// lines is text that is written as an array of its lines.
+type lines string
+
 func splitField(m map[string]any, key string) {
 	if s, ok := m[key].(string); ok {
-		m[key] = splitLines(s)
+		m[key] = lines(s)
 	}
 }
 
@@ -168,6 +174,8 @@ func (e *encoder) value(v any, level int) error {
 		return e.array(v, level)
 	case string:
 		e.string(v)
+	case lines:
+		e.lines(string(v), level)
 	case nil:
 		e.buf = append(e.buf, "null"...)
 	case bool:
@@ -225,6 +233,24 @@ func (e *encoder) array(list []any, level int) error {
 	return nil
 }
 
+// lines writes the lines of a text as an array.
+func (e *encoder) lines(s string, level int) {
+	if s == "" {
+		e.buf = append(e.buf, "[]"...)
+		return
+	}
+	separator := byte('[')
+	for s != "" {
+		end := lineEnd(s)
+		e.buf = append(e.buf, separator)
+		e.newline(level + 1)
+		e.string(s[:end])
+		separator, s = ',', s[end:]
+	}
+	e.newline(level)
+	e.buf = append(e.buf, ']')
+}
+
 // object sorts keys by their bytes, which for UTF-8 is by code point, as Python sorts strings.
 func (e *encoder) object(m map[string]any, level int) error {
 	if len(m) == 0 {
@@ -265,7 +291,7 @@ func (e *encoder) string(s string) {
 	start := 0
 	for i := 0; i < len(s); {
 		if e.plain(s[i]) {
-			i++
+			i += e.plainLength(s[i:])
 			continue
 		}
 		e.buf = append(e.buf, s[start:i]...)
@@ -279,6 +305,23 @@ func (e *encoder) string(s string) {
 // plain reports whether the byte stands for itself in a string.
 func (e *encoder) plain(c byte) bool {
 	return c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' && !(e.ascii && c == 0x7f)
+}
+
+// plainLength returns how many bytes at the beginning of s, of which the first is plain, stand for themselves. It looks at eight at a
+// time.
+func (e *encoder) plainLength(s string) int {
+	n := 1
+	for !e.ascii && len(s)-n >= 8 {
+		w := s[n : n+8]
+		if plainLength(w) < 8 || (w[0]|w[1]|w[2]|w[3]|w[4]|w[5]|w[6]|w[7])&utf8.RuneSelf != 0 {
+			break
+		}
+		n += 8
+	}
+	for n < len(s) && e.plain(s[n]) {
+		n++
+	}
+	return n
 }
 
 // special writes the first character of s, which is not plain, and returns its length in s.
