@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ type config struct {
 
 	TLS     tlsConfig              `toml:"tls"`
 	Kernels kernelsConfig          `toml:"kernels"`
+	Cache   cacheConfig            `toml:"cache"`
 	Drives  map[string]driveConfig `toml:"drives"`
 	Users   []userConfig           `toml:"user"`
 
@@ -55,10 +57,30 @@ type kernelsConfig struct {
 	EnvPrefixes []string `toml:"env_prefixes"` // more Python prefixes in which to look for kernels
 }
 
+type cacheConfig struct {
+	Size    string `toml:"size"`     // of what is kept of all stores together, as "20GB"
+	MinFree string `toml:"min_free"` // of the cache's disk, which stays free
+}
+
 type driveConfig struct {
 	URL  string `toml:"url"`
 	ID   string `toml:"id"`
 	Mode string `toml:"mode"` // "read-write" (default) or "read-only"
+
+	bucketConfig // of s3:// only
+}
+
+// bucketConfig is how an object store is reached and used.
+type bucketConfig struct {
+	Region        string    `toml:"region"`
+	Endpoint      string    `toml:"endpoint"`       // URL of a store that is not AWS
+	PathStyle     bool      `toml:"path_style"`     // the bucket in the path, not in the host name
+	Profile       string    `toml:"profile"`        // of the AWS configuration files
+	Anonymous     bool      `toml:"anonymous"`      // no credentials: public buckets
+	RequesterPays bool      `toml:"requester_pays"` // the one who reads pays
+	Close         string    `toml:"close"`          // "local" (default) or "upload": when close(2) returns
+	NoTrash       bool      `toml:"no_trash"`       // what is deleted is gone at once
+	Local         *[]string `toml:"local"`          // names that are never uploaded; not set = defaultLocal
 }
 
 type userConfig struct {
@@ -67,7 +89,7 @@ type userConfig struct {
 }
 
 // laterKeys belong to features that this version does not have: they are errors with that reason, never ignored.
-var laterKeys = []string{"auth", "access", "cull_idle", "expose_identity", "cache", "login", "region", "endpoint", "path_style", "close"}
+var laterKeys = []string{"auth", "access", "cull_idle", "expose_identity", "login"}
 
 // loadConfig reads and checks the file. One that does not exist is the default configuration.
 func loadConfig(path string) (*config, error) {
@@ -126,8 +148,10 @@ func knownKeys(key toml.Key) []string {
 		return []string{"cert", "key"}
 	case key[0] == "kernels":
 		return []string{"python", "env_prefixes"}
+	case key[0] == "cache":
+		return []string{"size", "min_free"}
 	case key[0] == "drives":
-		return []string{"url", "id", "mode"}
+		return []string{"url", "id", "mode", "region", "endpoint", "path_style", "profile", "anonymous", "requester_pays", "close", "no_trash", "local"}
 	case key[0] == "user":
 		return []string{"name", "token_sha256"}
 	}
@@ -204,7 +228,7 @@ func (c *config) check() (problems []string) {
 		if err := fs.CheckDriveName(name); err != nil {
 			add("[drives.%s]: %v", name, err)
 		}
-		if _, err := d.dir(environment{}); err != nil {
+		if err := d.checkURL(); err != nil {
 			add("[drives.%s]: %v", name, err)
 		}
 		if !slices.Contains([]string{"", "read-write", "read-only"}, d.Mode) {
@@ -212,6 +236,11 @@ func (c *config) check() (problems []string) {
 		}
 		if _, err := fs.ParseDriveID(d.ID); d.ID != "" && err != nil {
 			add("[drives.%s]: id = %q is not 32 hexadecimal digits", name, d.ID)
+		}
+	}
+	for key, size := range map[string]string{"size": c.Cache.Size, "min_free": c.Cache.MinFree} {
+		if _, err := parseSize(size); err != nil {
+			add("[cache]: %s = %q: %v", key, size, err)
 		}
 	}
 	if _, ok := c.Drives[c.Root]; c.Root != "" && len(c.Drives) > 0 && !ok {
@@ -307,11 +336,14 @@ func (d driveConfig) dir(e environment) (string, error) {
 	case scheme == "file":
 		return e.expand(strings.TrimPrefix(rest, "//")), nil
 	}
-	return "", fmt.Errorf("url %q: this version has local folders only (file:PATH)", d.URL)
+	return "", fmt.Errorf("url %q: this version has local folders (file:PATH) and buckets (s3://BUCKET/PREFIX)", d.URL)
 }
 
 // same reports whether what d opens serves for other too.
 func (d driveConfig) same(other driveConfig, e environment) bool {
+	if d.isBucket() || other.isBucket() {
+		return reflect.DeepEqual(d, other)
+	}
 	dir, err := d.dir(e)
 	otherDir, otherErr := other.dir(e)
 	return err == nil && otherErr == nil && dir == otherDir && d.readOnly() == other.readOnly() && d.ID == other.ID

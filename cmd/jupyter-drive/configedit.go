@@ -81,14 +81,24 @@ func replaceFile(path, text string) error {
 	return os.Rename(tmp.Name(), path)
 }
 
-// appendTable adds a table at the end. Values are written as TOML strings.
+// appendTable adds a table at the end. Values are written as TOML strings; pairs without one are left out.
 func appendTable(text, header string, pairs ...[2]string) string {
+	for i, p := range pairs {
+		if p[1] != "" {
+			pairs[i][1] = quote(p[1])
+		}
+	}
+	return appendLines(text, header, pairs...)
+}
+
+// appendLines is appendTable for values that are TOML already.
+func appendLines(text, header string, pairs ...[2]string) string {
 	var b strings.Builder
 	b.WriteString(strings.TrimRight(text, "\n"))
 	fmt.Fprintf(&b, "\n\n%s\n", header)
 	for _, p := range pairs {
 		if p[1] != "" {
-			fmt.Fprintf(&b, "%s = %s\n", p[0], quote(p[1]))
+			fmt.Fprintf(&b, "%s = %s\n", p[0], p[1])
 		}
 	}
 	return b.String()

@@ -57,12 +57,14 @@ type daemon struct {
 	labVersion string
 	mountpoint string
 
-	reloading sync.Mutex // held by the one reload under way
+	reloading sync.Mutex     // held by the one reload under way
+	probes    sync.WaitGroup // of stores whose abilities are found out
 
-	mu    sync.Mutex // guards what can change while it runs
-	cfg   *config
-	mount *fusemount.Server // nil = not mounted
-	guard *guard            // of the mount
+	mu     sync.Mutex // guards what can change while it runs
+	cfg    *config
+	mount  *fusemount.Server // nil = not mounted
+	guard  *guard            // of the mount
+	stores stores
 }
 
 // closer ends one part.
@@ -180,7 +182,9 @@ func (d *daemon) startTree(ctx context.Context) error {
 		return fail(exitConfig, "%v", err)
 	}
 	d.tree = t
+	d.ends("cache", d.endStores)
 	d.ends("drives", t.Close)
+	d.ends("probes", func(context.Context) error { d.probes.Wait(); return nil })
 	for _, name := range d.cfg.driveNames() {
 		if err := d.addDrive(ctx, name, d.cfg.Drives[name]); err != nil {
 			return err
@@ -196,6 +200,9 @@ func (d *daemon) startTree(ctx context.Context) error {
 
 // addDrive opens a drive and hangs it into the tree.
 func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error {
+	if c.isBucket() {
+		return d.addBucket(ctx, name, c)
+	}
 	dir, err := c.dir(d.env)
 	if err != nil {
 		return fail(exitConfig, "drive %s: %v", name, err)
@@ -270,6 +277,9 @@ func (d *daemon) mountNow(ctx context.Context) error {
 		return nil
 	}
 	for name, c := range d.cfg.Drives {
+		if c.isBucket() {
+			continue
+		}
 		dir, err := c.dir(d.env)
 		if err == nil {
 			err = checkPlace(d.env, d.mountpoint, name, dir)

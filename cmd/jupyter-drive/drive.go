@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +19,7 @@ import (
 
 func (a *app) driveCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "drive", Short: "List, add, remove and check drives", RunE: needSubcommand}
-	cmd.AddCommand(a.driveListCommand(), a.driveAddCommand(), a.driveCheckCommand(), &cobra.Command{
-		Use: "remove NAME", Short: "Take a drive out of the tree; its files stay where they are", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.driveRemove(cmd.Context(), args[0]) },
-	})
+	cmd.AddCommand(a.driveListCommand(), a.driveAddCommand(), a.driveCheckCommand(), a.driveRemoveCommand())
 	return cmd
 }
 
@@ -55,6 +52,9 @@ func driveStatusOf(name string, d driveConfig, env environment) driveStatus {
 	if d.readOnly() {
 		s.Mode = "read-only"
 	}
+	if d.isBucket() {
+		return s
+	}
 	dir, err := d.dir(env)
 	if err == nil {
 		_, err = os.Stat(dir)
@@ -75,24 +75,47 @@ func writeDrives(a *app, list []driveStatus) error {
 }
 
 func (a *app) driveAddCommand() *cobra.Command {
-	var readOnly, create bool
+	var o addOptions
+	var local []string
 	cmd := &cobra.Command{
-		Use: "add NAME URL", Short: "Add a drive: a local folder as file:PATH", Args: cobra.ExactArgs(2),
-		Example: "  jupyter-drive drive add notes ~/notes\n  jupyter-drive drive add data file:/srv/data --read-only",
+		Use: "add NAME URL", Short: "Add a drive: a local folder as file:PATH, or a bucket as s3://BUCKET/PREFIX", Args: cobra.ExactArgs(2),
+		Example: "  jupyter-drive drive add notes ~/notes\n  jupyter-drive drive add data file:/srv/data --read-only\n" +
+			"  jupyter-drive drive add data s3://bucket/prefix\n" +
+			"  jupyter-drive drive add lab s3://lab --endpoint https://minio.example.org --path-style",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d := driveConfig{URL: args[1]}
-			if readOnly {
-				d.Mode = "read-only"
+			o.drive.URL = args[1]
+			if o.readOnly {
+				o.drive.Mode = "read-only"
 			}
-			return a.driveAdd(cmd.Context(), args[0], d, create)
+			if cmd.Flags().Changed("local") {
+				o.drive.Local = &local
+			}
+			return a.driveAdd(cmd.Context(), args[0], o)
 		},
 	}
-	cmd.Flags().BoolVar(&readOnly, "read-only", false, "nothing in it can be changed")
-	cmd.Flags().BoolVar(&create, "create", false, "make the folder if it is missing")
+	f := cmd.Flags()
+	f.BoolVar(&o.readOnly, "read-only", false, "nothing in it can be changed")
+	f.BoolVar(&o.create, "create", false, "make the folder if it is missing")
+	f.BoolVar(&o.unchecked, "no-check", false, "add a bucket that cannot be reached now")
+	f.StringVar(&o.drive.Region, "region", "", "region of the bucket")
+	f.StringVar(&o.drive.Endpoint, "endpoint", "", "URL of a store that is not AWS")
+	f.BoolVar(&o.drive.PathStyle, "path-style", false, "the bucket in the path and not in the host name, as most stores but AWS want it")
+	f.StringVar(&o.drive.Profile, "profile", "", "profile of the AWS configuration files")
+	f.BoolVar(&o.drive.Anonymous, "anonymous", false, "send no credentials: public buckets")
+	f.BoolVar(&o.drive.RequesterPays, "requester-pays", false, "pay for what is read")
+	f.StringVar(&o.drive.Close, "close", "", `when closing a file returns: "local" (safe on this machine) or "upload" (safe in the store)`)
+	f.BoolVar(&o.drive.NoTrash, "no-trash", false, "what is deleted is gone at once")
+	f.StringSliceVar(&local, "local", nil, "names that are never uploaded (default "+strings.Join(defaultLocal(), ",")+")")
 	return cmd
 }
 
-func (a *app) driveAdd(ctx context.Context, name string, d driveConfig, create bool) error {
+// addOptions are what `drive add` was told.
+type addOptions struct {
+	drive                       driveConfig
+	readOnly, create, unchecked bool
+}
+
+func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
 	if err := fs.CheckDriveName(name); err != nil {
 		return fail(exitUsage, "%v", err)
 	}
@@ -103,26 +126,19 @@ func (a *app) driveAdd(ctx context.Context, name string, d driveConfig, create b
 	if _, there := c.Drives[name]; there {
 		return fail(exitConflict, "there is a drive %q already; see: jupyter-drive drive list", name)
 	}
-	dir, err := d.dir(a.env)
-	if err != nil {
+	if err := o.drive.checkURL(); err != nil {
 		return fail(exitUsage, "%v", err)
 	}
-	if err := checkPlace(a.env, a.env.expand(c.Mount), name, dir); err != nil {
-		return err
+	if o.drive.isBucket() {
+		err = a.prepareBucket(ctx, c, &o)
+	} else {
+		err = a.prepareFolder(ctx, c, name, &o)
 	}
-	if create {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fail(exitPermission, "the folder cannot be made: %v", err)
-		}
-	}
-	d.URL = "file:" + dir
-	id, err := checkLocal(ctx, a, d)
 	if err != nil {
 		return err
 	}
 	err = c.editConfig(func(text string) (string, error) {
-		return appendTable(text, "[drives."+quoteKey(name)+"]",
-			[2]string{"url", d.URL}, [2]string{"id", id.String()}, [2]string{"mode", d.Mode}), nil
+		return appendLines(text, "[drives."+quoteKey(name)+"]", o.drive.pairs()...), nil
 	})
 	if err != nil {
 		return err
@@ -138,6 +154,81 @@ func (a *app) driveAdd(ctx context.Context, name string, d driveConfig, create b
 	return nil
 }
 
+// prepareFolder checks a folder that is to be a drive, and completes what is written down of it.
+func (a *app) prepareFolder(ctx context.Context, c *config, name string, o *addOptions) error {
+	dir, err := o.drive.dir(a.env)
+	if err != nil {
+		return fail(exitUsage, "%v", err)
+	}
+	if err := checkPlace(a.env, a.env.expand(c.Mount), name, dir); err != nil {
+		return err
+	}
+	if o.create {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fail(exitPermission, "the folder cannot be made: %v", err)
+		}
+	}
+	o.drive.URL = "file:" + dir
+	id, err := checkLocal(ctx, a, o.drive)
+	o.drive.ID = id.String()
+	return err
+}
+
+// prepareBucket checks a bucket that is to be a drive, and completes what is written down of it.
+func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error {
+	if o.create {
+		return fail(exitUsage, "--create is for folders; make the bucket with the store's own tools")
+	}
+	o.drive.URL = strings.TrimRight(o.drive.URL, "/")
+	for other, d := range c.Drives {
+		if d.isBucket() && d.URL == o.drive.URL && d.Endpoint == o.drive.Endpoint {
+			return fail(exitConflict, "that bucket is the drive %q already; see: jupyter-drive drive list", other)
+		}
+	}
+	o.drive.ID = fs.NewDriveID().String()
+	if o.unchecked {
+		return nil
+	}
+	steps := a.checkBucket(ctx, o.drive)
+	for _, s := range steps {
+		if s.Error != "" {
+			return fail(s.code, "%s: %s\n%s\nTo add it anyway: --no-check", s.Step, s.Error, s.Hint)
+		}
+	}
+	return nil
+}
+
+// pairs are the lines of a drive's table.
+func (d driveConfig) pairs() [][2]string {
+	flag := func(on bool) string {
+		if on {
+			return "true"
+		}
+		return ""
+	}
+	all := [][2]string{
+		{"url", quoted(d.URL)}, {"id", quoted(d.ID)}, {"mode", quoted(d.Mode)}, {"region", quoted(d.Region)}, {"endpoint", quoted(d.Endpoint)},
+		{"path_style", flag(d.PathStyle)}, {"profile", quoted(d.Profile)}, {"anonymous", flag(d.Anonymous)},
+		{"requester_pays", flag(d.RequesterPays)}, {"close", quoted(d.Close)}, {"no_trash", flag(d.NoTrash)},
+	}
+	if d.Local != nil {
+		names := make([]string, len(*d.Local))
+		for i, n := range *d.Local {
+			names[i] = quote(n)
+		}
+		all = append(all, [2]string{"local", "[" + strings.Join(names, ", ") + "]"})
+	}
+	return all
+}
+
+// quoted writes a TOML string; nothing stays nothing.
+func quoted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return quote(s)
+}
+
 // quoteKey writes a name as a TOML key: bare if it may be.
 func quoteKey(name string) string {
 	for _, r := range name {
@@ -148,28 +239,6 @@ func quoteKey(name string) string {
 	return name
 }
 
-func (a *app) driveRemove(ctx context.Context, name string) error {
-	c, err := a.config()
-	if err != nil {
-		return err
-	}
-	err = c.editConfig(func(text string) (string, error) {
-		out, found := removeDrive(text, name)
-		if !found {
-			return "", fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", name)
-		}
-		return out, nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := a.env.ask(ctx, "POST", "/reload", nil); err != nil && !errors.Is(err, errNotRunning) {
-		return err
-	}
-	fmt.Fprintf(a.stderr, "Removed  drive %q; its files stay at %s\n", name, c.Drives[name].URL)
-	return nil
-}
-
 // removeDrive takes a drive's table out of a configuration's text, however its name is written.
 func removeDrive(text, name string) (out string, found bool) {
 	whole := func([]string) bool { return true }
@@ -178,67 +247,6 @@ func removeDrive(text, name string) (out string, found bool) {
 		out, found = removeTable(text, "[drives."+quote(name)+"]", whole)
 	}
 	return out, found
-}
-
-func (a *app) driveCheckCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "check [NAME...]", Short: "List, write, read and remove in each drive, with times",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.config()
-			if err != nil {
-				return err
-			}
-			if len(args) == 0 {
-				args = c.driveNames()
-			}
-			return a.driveCheck(cmd.Context(), c, args, asJSON)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func (a *app) driveCheck(ctx context.Context, c *config, names []string, asJSON bool) error {
-	var results []checkResult
-	bad := 0
-	for _, name := range names {
-		d, ok := c.Drives[name]
-		if !ok {
-			return fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", name)
-		}
-		r := checkResult{Drive: name}
-		start := time.Now()
-		if _, err := checkLocal(ctx, a, d); err != nil {
-			r.Error = err.Error()
-			bad++
-		}
-		r.Milliseconds = time.Since(start).Milliseconds()
-		results = append(results, r)
-	}
-	if asJSON {
-		if err := json.NewEncoder(a.stdout).Encode(map[string]any{"checks": results}); err != nil {
-			return err
-		}
-	} else {
-		for _, r := range results {
-			state := "ok"
-			if r.Error != "" {
-				state = "FAIL " + r.Error
-			}
-			fmt.Fprintf(a.stdout, "%s  %s (%d ms)\n", r.Drive, state, r.Milliseconds)
-		}
-	}
-	if bad > 0 {
-		return fail(exitUnhealthy, "%d of %d drives failed the check", bad, len(names))
-	}
-	return nil
-}
-
-type checkResult struct {
-	Drive        string `json:"drive"`
-	Error        string `json:"error,omitempty"`
-	Milliseconds int64  `json:"ms"`
 }
 
 // checkLocal opens a local drive beside any running daemon, tries it, and returns its identity. Nothing of the user's is touched.

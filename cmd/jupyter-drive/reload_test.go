@@ -125,3 +125,22 @@ func TestUmountOfAnotherFolder(t *testing.T) {
 		t.Errorf("umount --stale = %d %q, want %d", code, stderr, exitOK)
 	}
 }
+
+// put sends a body to the contents API with the token of a link, and returns the answer's status.
+func put(t *testing.T, link, path, body string) int {
+	t.Helper()
+	base, token, _ := strings.Cut(link, "lab?token=")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"api/contents/"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "token "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode
+}

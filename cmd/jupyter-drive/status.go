@@ -24,6 +24,7 @@ type status struct {
 	Root       string        `json:"root,omitempty"`
 	JupyterLab string        `json:"jupyterlab,omitempty"` // version of the front end
 	Drives     []driveStatus `json:"drives"`
+	Cache      *cacheStatus  `json:"cache,omitempty"` // of object stores; left out if there are none
 	Kernels    int           `json:"kernels"`
 	Terminals  int           `json:"terminals"`
 	Users      int           `json:"users"`
@@ -35,6 +36,8 @@ type driveStatus struct {
 	URL   string `json:"url"`
 	Mode  string `json:"mode"`
 	State string `json:"state"` // "ok", or what is wrong
+
+	Store *storeStatus `json:"store,omitempty"` // of a drive in an object store, while the daemon runs
 }
 
 // problem is something that somebody should look at.
@@ -104,6 +107,7 @@ func (a *app) writeStatus(s status) error {
 	if err := writeDrives(a, s.Drives); err != nil {
 		return err
 	}
+	a.writeStores(s)
 	fmt.Fprintf(a.stdout, "KERNELS %d   TERMINALS %d   USERS %d\n", s.Kernels, s.Terminals, s.Users)
 	if len(s.Problems) == 0 {
 		fmt.Fprintln(a.stdout, "No problems.")
@@ -194,6 +198,7 @@ func (d *daemon) status(context.Context) status {
 	}
 	for _, name := range cfg.driveNames() {
 		ds := driveStatusOf(name, cfg.Drives[name], d.env)
+		s.Problems = append(s.Problems, d.addStore(&ds)...)
 		if ds.State != "ok" {
 			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State, Severity: severityName(fs.Medium)})
 		}
@@ -202,6 +207,9 @@ func (d *daemon) status(context.Context) status {
 			s.Problems = append(s.Problems, warningsOf(name, drive)...)
 		}
 	}
+	var cacheProblems []problem
+	s.Cache, cacheProblems = d.cacheStatus()
+	s.Problems = append(s.Problems, cacheProblems...)
 	if d.kernels != nil {
 		s.Kernels = len(d.kernels.Kernels())
 		s.Terminals = len(d.terminals.Terminals())

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive"
+)
+
+func TestBucketURL(t *testing.T) {
+	for url, want := range map[string][2]string{
+		"s3://bucket": {"bucket", ""}, "s3://bucket/": {"bucket", ""}, "s3://bucket/a/b": {"bucket", "a/b"}, "s3://bucket/a/b/": {"bucket", "a/b"},
+	} {
+		bucket, prefix := driveConfig{URL: url}.bucket()
+		if got := [2]string{bucket, prefix}; got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
+// TestBucketTableRoundTrip writes a table with every key, as `drive add` does, and reads it again.
+func TestBucketTableRoundTrip(t *testing.T) {
+	local := []string{"*.tmp", "a b"}
+	for _, want := range []driveConfig{
+		{URL: "s3://b"},
+		{URL: "s3://b/p", ID: strings.Repeat("ab", 16), Mode: "read-only", bucketConfig: bucketConfig{
+			Region: "eu-west-1", Endpoint: "https://x.example", PathStyle: true, Profile: "lab", RequesterPays: true,
+			Close: drive.CloseUpload, NoTrash: true, Local: &local,
+		}},
+		{URL: "s3://b", bucketConfig: bucketConfig{Anonymous: true, Local: &[]string{}}},
+	} {
+		c, err := loadConfig(writeConfig(t, appendLines("version = 1\n", "[drives.data]", want.pairs()...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Drives["data"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("read %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestBucketID(t *testing.T) {
+	a := driveConfig{URL: "s3://b/p"}
+	b := driveConfig{URL: "s3://b/p/"}
+	c := driveConfig{URL: "s3://b/p", bucketConfig: bucketConfig{Endpoint: "http://x"}}
+	idA, _ := a.bucketID()
+	idB, _ := b.bucketID()
+	idC, _ := c.bucketID()
+	if idA != idB || idA == idC || idA == (fs.DriveID{}) {
+		t.Errorf("ids %v %v %v", idA, idB, idC)
+	}
+	a.ID = strings.Repeat("0f", 16)
+	if id, err := a.bucketID(); err != nil || id.String() != a.ID {
+		t.Errorf("bucketID() = %v, %v", id, err)
+	}
+}
+
+func TestLocalPatterns(t *testing.T) {
+	if got := (driveConfig{}).localPatterns(); !reflect.DeepEqual(got, defaultLocal()) {
+		t.Errorf("not set: %q", got)
+	}
+	if got := (driveConfig{bucketConfig: bucketConfig{Local: &[]string{}}}).localPatterns(); len(got) != 0 {
+		t.Errorf("empty: %q", got)
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"": 0, "1": 1, "20GB": 20e9, "512MiB": 512 << 20, "1.5 GiB": 3 << 29, "7 B": 7, "2TB": 2e12,
+	} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"x", "-1GB", "0", "GB", "1 XB", "1e30TB"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("parseSize(%q) = %d", text, got)
+		}
+	}
+}
+
+func TestCapsAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drive", "caps.json")
+	if readCaps(path) != nil {
+		t.Error("something is known already")
+	}
+	if err := writeCaps(path, fs.Caps{CondWrite: fs.Atomic, MaxKey: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if got := readCaps(path); got == nil || got.CondWrite != fs.Atomic || got.MaxKey != 7 {
+		t.Errorf("readCaps() = %+v", got)
+	}
+	data, err := json.Marshal(keptCaps{Probed: time.Now().Add(-capsAge - time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if readCaps(path) != nil {
+		t.Error("what was found out long ago is believed")
+	}
+}
+
+// awayBucket is the table of a bucket that cannot be reached.
+const awayBucket = "\n[drives.data]\nurl = \"s3://bucket\"\nanonymous = true\nendpoint = \"http://127.0.0.1:1\"\npath_style = true\n"
+
+// TestStoreAwayAtStart starts a daemon whose store is away: it serves, and says so.
+func TestStoreAwayAtStart(t *testing.T) {
+	env := testEnv(t)
+	if err := os.MkdirAll(filepath.Dir(env.configFile()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	text := "version = 1\n[drives.home]\nurl = \"file:" + folder + "\"\n" + awayBucket
+	if err := os.WriteFile(env.configFile(), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := serveInTest(t, env)
+	if code := put(t, link, "home/a.txt", `{"type":"file","format":"text","content":"text"}`); code != 201 {
+		t.Errorf("PUT beside it = %d", code)
+	}
+	s := statusOf(t, env)
+	if len(s.Drives) != 2 || s.Drives[0].Store == nil || s.Drives[1].Store != nil || s.Cache == nil {
+		t.Errorf("status: %+v", s)
+	}
+	if code, stdout, _ := call(t, env, "drive", "check", "data"); code != exitUnhealthy || !strings.Contains(stdout, "list") {
+		t.Errorf("drive check = %d %s", code, stdout)
+	}
+	if code, _, stderr := call(t, env, "drive", "remove", "data"); code != exitOK {
+		t.Errorf("drive remove of what has nothing pending = %d %s", code, stderr)
+	}
+	id, err := driveConfig{URL: "s3://bucket", bucketConfig: bucketConfig{Endpoint: "http://127.0.0.1:1"}}.bucketID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(env.driveState(id)); !os.IsNotExist(err) {
+		t.Errorf("the state folder of a removed drive: %v", err)
+	}
+}
+
+func statusOf(t *testing.T, env environment) status {
+	t.Helper()
+	code, stdout, stderr := call(t, env, "status", "--json")
+	var s status
+	if err := json.Unmarshal([]byte(stdout), &s); err != nil {
+		t.Fatalf("status --json = %d %q %s: %v", code, stdout, stderr, err)
+	}
+	return s
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// storeStatus is how far an object store is behind its drive.
+type storeStatus struct {
+	Pending   int       `json:"pending"`          // changes that the store does not have yet
+	Bytes     int64     `json:"pending_bytes"`    // of contents among them
+	Oldest    time.Time `json:"oldest,omitzero"`  // since when the first of them waits
+	Uploading int       `json:"uploading"`        // requests under way
+	Staged    int64     `json:"staged_bytes"`     // on this machine's disk
+	Cached    int64     `json:"cached_bytes"`     // of what was read
+	LocalOnly int       `json:"local_only"`       // files that are never uploaded
+	Hidden    int64     `json:"hidden,omitempty"` // keys that cannot be paths
+	Offline   bool      `json:"offline"`          // the store did not answer a moment ago
+
+	Errors    []storeTrouble  `json:"errors,omitempty"`
+	Conflicts []storeConflict `json:"conflicts,omitempty"` // since the daemon has started
+}
+
+// storeTrouble is a change that could not be brought to the store yet.
+type storeTrouble struct {
+	Path  string    `json:"path"`
+	Error string    `json:"error"`
+	Tries int       `json:"tries"`
+	Next  time.Time `json:"next"`
+}
+
+// storeConflict is a file that was changed here and in the store: both are kept.
+type storeConflict struct {
+	Path string    `json:"path"`
+	Copy string    `json:"copy"`
+	Time time.Time `json:"time"`
+}
+
+// cacheStatus is the one cache of all object stores.
+type cacheStatus struct {
+	Limit  int64 `json:"limit"` // bytes
+	Used   int64 `json:"used"`
+	Files  int   `json:"files"`
+	Hits   int64 `json:"hits"` // reads since the daemon has started
+	Misses int64 `json:"misses"`
+}
+
+// addStore adds to a drive's status what is known of its store, and returns the problems.
+func (d *daemon) addStore(s *driveStatus) (problems []problem) {
+	b, ok := d.backlogOf(s.Name)
+	if !ok {
+		return nil
+	}
+	now := b.Status()
+	s.Store = &storeStatus{
+		Pending: now.Pending, Bytes: now.Bytes, Oldest: now.Oldest, Uploading: now.Uploading, Staged: now.Staged,
+		LocalOnly: now.LocalOnly, Hidden: now.Hidden, Offline: now.Offline,
+	}
+	d.mu.Lock()
+	cache, c := d.stores.cache, d.cfg.Drives[s.Name]
+	d.mu.Unlock()
+	if id, err := c.bucketID(); err == nil && cache != nil {
+		s.Store.Cached = cache.Used(id.String())
+	}
+	add := func(code, text string, severity fs.Severity) {
+		problems = append(problems, problem{Code: code, Text: "drive " + s.Name + ": " + text, Severity: severityName(severity)})
+	}
+	if now.Offline {
+		s.State = "offline" // a problem of its own would be told twice
+	}
+	for _, t := range now.Troubles {
+		s.Store.Errors = append(s.Store.Errors, storeTrouble{t.Path, t.Err.Error(), t.Tries, t.Next})
+	}
+	if n := len(now.Troubles); n > 0 && !now.Offline {
+		t := now.Troubles[0]
+		add("upload-"+s.Name, fmt.Sprintf("%d changes cannot be uploaded, among them %s: %v. They are tried again; nothing is lost", n, t.Path, t.Err), fs.Medium)
+	}
+	for _, x := range now.Conflicts {
+		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time})
+		add("conflict-"+s.Name, fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy), fs.Low)
+	}
+	return problems
+}
+
+// cacheStatus returns the state of the cache, nil if there are no object stores.
+func (d *daemon) cacheStatus() (*cacheStatus, []problem) {
+	d.mu.Lock()
+	shared := d.stores
+	d.mu.Unlock()
+	if shared.err != nil {
+		return nil, []problem{{Code: "cache", Severity: severityName(fs.Medium), Text: fmt.Sprintf(
+			"the cache cannot be used, so that everything is fetched again each time: %v. Remove %s and start again", shared.err, d.env.cacheDir())}}
+	}
+	if shared.cache == nil {
+		return nil, nil
+	}
+	s := shared.cache.Stats()
+	return &cacheStatus{Limit: s.Limit, Used: s.Used, Files: s.Files, Hits: s.Hits, Misses: s.Misses}, nil
+}
+
+// writeStores tells how far object stores are behind.
+func (a *app) writeStores(s status) {
+	for _, d := range s.Drives {
+		if d.Store != nil {
+			fmt.Fprintf(a.stdout, "STORE %s   %s\n", d.Name, d.Store.text())
+		}
+	}
+	if s.Cache != nil {
+		fmt.Fprintf(a.stdout, "CACHE %s of %s, %d files\n", sizeText(s.Cache.Used), sizeText(s.Cache.Limit), s.Cache.Files)
+	}
+}
+
+func (s *storeStatus) text() string {
+	text := "all uploaded"
+	if s.Pending > 0 {
+		text = fmt.Sprintf("%d changes to upload (%s), the first since %s, %d under way", s.Pending, sizeText(s.Bytes),
+			time.Since(s.Oldest).Round(time.Second), s.Uploading)
+	}
+	text += "   " + sizeText(s.Cached) + " cached"
+	for _, x := range []struct {
+		n    int
+		what string
+	}{{s.LocalOnly, "files stay local"}, {len(s.Errors), "errors"}, {len(s.Conflicts), "conflicts"}, {int(s.Hidden), "keys hidden"}} {
+		if x.n > 0 {
+			text += fmt.Sprintf("   %d %s", x.n, x.what)
+		}
+	}
+	return text
+}
