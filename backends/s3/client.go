@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
@@ -73,11 +74,29 @@ func newClient(o *Options) *s3.Client {
 		if o.Endpoint != "" {
 			so.BaseEndpoint = &o.Endpoint
 		}
-		if o.Endpoint != "" || so.BaseEndpoint != nil {
-			so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		so.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenSupported
+		so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenSupported
+		if so.BaseEndpoint != nil { // checksums in trailers are refused by many stores but AWS
+			signedBody(so)
 			so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 		so.APIOptions = append(so.APIOptions, o.addHeaders)
+	})
+}
+
+// signedBody guards what is sent by its signature alone, which then covers the body's SHA-256, also over TLS.
+func signedBody(o *s3.Options) {
+	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+		sum := &v4.ComputePayloadSHA256{}
+		if _, ok := stack.Finalize.Get(sum.ID()); !ok {
+			return nil
+		}
+		if name := stack.ID(); name != "PutObject" && name != "UploadPart" {
+			return nil
+		}
+		_, err := stack.Finalize.Swap(sum.ID(), sum)
+		return err
 	})
 }
 

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,23 +40,16 @@ func (b *Backend) Recheck(ctx context.Context, key string) (fs.Info, error) {
 }
 
 func (b *Backend) stat(ctx context.Context, key string) (fs.Info, error) {
-	type answer struct {
-		info fs.Info
-		err  error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	file := make(chan answer, 1)
-	go func() {
-		info, err := b.head(ctx, "stat", key, "")
-		file <- answer{info, err}
-	}()
+	var file fs.Info
+	var fileErr error
+	var head sync.WaitGroup
+	head.Go(func() { file, fileErr = b.head(ctx, "stat", key, "") })
 	dir, isDir, err := b.statDir(ctx, key)
+	head.Wait() // to end it would cost its connection
 	if err != nil || isDir {
 		return dir, err
 	}
-	got := <-file
-	return got.info, got.err
+	return file, fileErr
 }
 
 // statDir returns what is known of a directory, if there is one.

@@ -14,12 +14,6 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// plainSums keeps the SDK from declaring a checksum for parts: parts that are copied have none, and the store refuses to mix
-// them. A part is guarded by its signature, which covers its SHA-256.
-func plainSums(o *s3.Options) {
-	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-}
-
 // BeginUpload begins one.
 func (b *Backend) BeginUpload(ctx context.Context, key string, o fs.WriteOptions) (fs.Upload, error) {
 	const op = "begin upload"
@@ -36,19 +30,19 @@ func (b *Backend) BeginUpload(ctx context.Context, key string, o fs.WriteOptions
 	}
 	out, err := b.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(target)), ContentType: ptr(o.MIME), Metadata: attributes,
-	}, plainSums)
+	}, signedBody)
 	if err != nil {
 		return fs.Upload{}, b.fail(op, key, err)
 	}
 	return fs.Upload{Key: target, ID: aws.ToString(out.UploadId), Begun: time.Now()}, nil
 }
 
-// PutPart sends a part.
+// PutPart sends a part. It has no checksum but that of its signature: the store would refuse to mix it with parts that are copied.
 func (b *Backend) PutPart(ctx context.Context, u fs.Upload, n int, src io.ReaderAt, size int64) (fs.Part, error) {
 	out, err := b.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(u.Key)), UploadId: &u.ID, PartNumber: aws.Int32(int32(n)),
 		Body: io.NewSectionReader(src, 0, size), ContentLength: &size,
-	}, plainSums)
+	}, signedBody)
 	if err != nil {
 		return fs.Part{}, b.fail("put part", u.Key, err)
 	}
@@ -65,7 +59,7 @@ func (b *Backend) copyPart(ctx context.Context, u fs.Upload, n int, src fs.CopyR
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(u.Key)), UploadId: &u.ID, PartNumber: aws.Int32(int32(n)),
 		CopySource: aws.String(b.source(b.resolve(ctx, src.Key), versionID)), CopySourceIfMatch: ptr(string(src.Version)),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", src.Off, src.Off+src.Size-1)),
-	}, plainSums)
+	}, signedBody)
 	if err != nil {
 		return fs.Part{}, b.fail("copy part", u.Key, err)
 	}
