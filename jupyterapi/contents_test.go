@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -550,4 +553,38 @@ func TestConditionHoldsUntilTheSave(t *testing.T) {
 	}
 	arm()
 	expect(t, s.request(put, "/api/contents/a.txt", body), 200, "") // without a condition the last one wins
+}
+
+// TestUploadsDoNotWaitForEachOther starts an upload anew while a part of the old one is being written: others go on.
+func TestUploadsDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	var u uploads
+	if err := u.init(t.TempDir(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	slow, err := u.begin(uploadKey{"ada", "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.mu.Lock() // a part is being written
+	again := make(chan error, 1)
+	go func() {
+		_, err := u.begin(uploadKey{"ada", "a"})
+		again <- err
+	}()
+	for u.find(uploadKey{"ada", "a"}) == slow {
+		runtime.Gosched()
+	}
+	if _, err := u.begin(uploadKey{"bob", "b"}); err != nil {
+		t.Errorf("another upload = %v", err)
+	}
+	u.collect(time.Now().Add(2 * time.Hour))
+	slow.mu.Unlock()
+	if err := <-again; err != nil || !slow.ended {
+		t.Errorf("starting anew = %v, the old upload has ended: %v", err, slow.ended)
+	}
+	u.close()
+	if left, err := os.ReadDir(u.dir); err != nil || len(left) > 0 {
+		t.Errorf("files that are left: %v, %v", left, err)
+	}
 }

@@ -116,6 +116,7 @@ type Terminal struct {
 type TerminalClient interface {
 	// Recv returns the next output, first what was shown before; io.EOF when the shell has ended.
 	Recv(ctx context.Context) (string, error)
+	// Write waits while the program does not read; Close ends it.
 	Write(input string) error
 	Resize(rows, cols int) error
 	Close() error

@@ -1,6 +1,7 @@
 package jupyterapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -117,14 +118,14 @@ func openTerminal(c *call) error {
 			return
 		}
 		t := &terminalSocket{call: c, socket: one, client: client, resource: c.s.terminalResource(name)}
+		stop := context.AfterFunc(one.ctx, t.detach) // also while a program does not read what is typed
 		done := make(chan struct{})
 		go func() { defer close(done); t.fromShell() }()
 		t.fromClient()
 		one.cancel()
 		<-done
-		if err := client.Close(); err != nil {
-			c.log().Debug("terminal", "name", name, "err", err)
-		}
+		stop()
+		t.detach()
 	})
 }
 
@@ -134,6 +135,12 @@ type terminalSocket struct {
 	socket   *socket
 	client   TerminalClient
 	resource fs.Resource
+}
+
+func (t *terminalSocket) detach() {
+	if err := t.client.Close(); err != nil {
+		t.log().Debug("terminal", "err", err)
+	}
 }
 
 func (t *terminalSocket) say(parts ...any) error {

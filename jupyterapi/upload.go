@@ -58,11 +58,18 @@ func (u *uploads) init(state string, age time.Duration) error {
 // begin starts an upload anew.
 func (u *uploads) begin(k uploadKey) (*upload, error) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if old := u.all[k]; old != nil {
+	old := u.all[k]
+	delete(u.all, k)
+	one, err := u.add(k)
+	u.mu.Unlock()
+	if old != nil {
 		old.end()
-		delete(u.all, k)
 	}
+	return one, err
+}
+
+// add makes an upload. The caller holds mu.
+func (u *uploads) add(k uploadKey) (*upload, error) {
 	if len(u.all) >= maxUploads {
 		return nil, &fs.Error{Op: "upload", Path: string(k.path), Kind: fs.Throttled, Err: errors.New("too many uploads are under way")}
 	}
@@ -84,30 +91,34 @@ func (u *uploads) find(k uploadKey) *upload {
 // forget ends an upload.
 func (u *uploads) forget(k uploadKey, one *upload) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if u.all[k] == one {
 		delete(u.all, k)
 	}
+	u.mu.Unlock()
 	one.end()
 }
 
 // collect ends the uploads that stood still for too long.
 func (u *uploads) collect(now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for k, one := range u.all {
-		if one.idle(now) > u.age {
-			delete(u.all, k)
-			one.end()
-		}
-	}
+	u.endAll(func(one *upload) bool { return one.idle(now) > u.age })
 }
 
 func (u *uploads) close() {
+	u.endAll(func(*upload) bool { return true })
+}
+
+// endAll ends the uploads for which over returns true. Others go on meanwhile: the end of one waits for its part under way.
+func (u *uploads) endAll(over func(*upload) bool) {
+	var list []*upload
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	for k, one := range u.all {
-		delete(u.all, k)
+		if over(one) {
+			delete(u.all, k)
+			list = append(list, one)
+		}
+	}
+	u.mu.Unlock()
+	for _, one := range list {
 		one.end()
 	}
 }

@@ -93,7 +93,9 @@ func (d kernelDoor) Interrupt(ctx context.Context, id string) error {
 func (d kernelDoor) Attach(ctx context.Context, id, sessionID, username string) (jupyterapi.KernelClient, error) {
 	k, err := d.m.Kernel(id)
 	if err == nil {
-		err = k.Ready(ctx)
+		waiting, cancel := context.WithTimeout(ctx, kernels.DefaultReadyTimeout)
+		err = k.Ready(waiting)
+		cancel()
 	}
 	if err != nil {
 		return nil, kernelError("connect to kernel", id, err)

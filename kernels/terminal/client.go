@@ -2,7 +2,9 @@ package terminal
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +18,7 @@ type Client struct {
 	terminal      *Terminal
 	limit         int
 	wake          chan struct{} // holds one token when there may be something to receive
+	done          chan struct{} // closed when err is set
 	rows, columns int           // guarded by the terminal's mu
 
 	// mu guards what follows.
@@ -26,7 +29,7 @@ type Client struct {
 }
 
 func newClient(t *Terminal, limit int) *Client {
-	return &Client{terminal: t, limit: limit, wake: make(chan struct{}, 1)}
+	return &Client{terminal: t, limit: limit, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // Recv returns all output that waits, as valid UTF-8, and waits until there is some. The error is io.EOF when the
@@ -55,16 +58,42 @@ func (c *Client) take() (string, error) {
 	return text, nil
 }
 
-// Write types text into the terminal. It waits while the program there does not read.
+// Write types text into the terminal. It waits while the program there does not read, or another client types; the error matches
+// ErrClosed when the client is closed meanwhile.
 func (c *Client) Write(text string) error {
 	t := c.terminal
-	if _, err := t.control.WriteString(text); err != nil {
+	select {
+	case t.typing <- struct{}{}:
+	case <-c.done:
+		return ErrClosed
+	}
+	defer func() { <-t.typing }()
+	if err := c.typeAll(text); err != nil {
 		return fmt.Errorf("terminal %s: %w", t.name, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.activity = time.Now()
 	return nil
+}
+
+// typeAll writes text, however often other clients that are closed interrupt it. The caller has the terminal's typing.
+func (c *Client) typeAll(text string) error {
+	for {
+		if err := c.terminal.control.SetWriteDeadline(time.Time{}); err != nil {
+			return err
+		}
+		select {
+		case <-c.done: // asked after the deadline was taken away, so that Close is not missed
+			return ErrClosed
+		default:
+		}
+		n, err := c.terminal.control.WriteString(text)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		text = text[n:]
+	}
 }
 
 // Resize tells the size of this client's view in characters; the terminal gets that of the smallest one. Sizes that
@@ -93,6 +122,7 @@ func (c *Client) Close() error {
 	}
 	t.mu.Unlock()
 	c.end(ErrClosed)
+	_ = t.control.SetWriteDeadline(time.Unix(1, 0)) // wakes who types; a terminal that is gone has nobody
 	return nil
 }
 
@@ -115,6 +145,7 @@ func (c *Client) end(err error) {
 	defer c.mu.Unlock()
 	if c.err == nil {
 		c.err = err
+		close(c.done)
 	}
 	c.signal()
 }

@@ -36,6 +36,7 @@ type Terminal struct {
 	control *os.File // our end of the pseudo terminal
 	process *shim.Process
 	gone    chan struct{} // closed when the shell has ended and the Manager forgot the terminal
+	typing  chan struct{} // holds a token while a client types
 
 	// mu guards what follows.
 	mu       sync.Mutex
@@ -50,7 +51,7 @@ type Terminal struct {
 func newTerminal(name string, control *os.File, process *shim.Process, opts Options) *Terminal {
 	return &Terminal{
 		name: name, opts: opts, log: opts.Logger.With(slog.String("terminal", name)),
-		control: control, process: process, gone: make(chan struct{}),
+		control: control, process: process, gone: make(chan struct{}), typing: make(chan struct{}, 1),
 		clients: map[*Client]bool{}, activity: time.Now(), rows: defaultRows, columns: defaultColumns,
 	}
 }

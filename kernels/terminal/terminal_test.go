@@ -296,3 +296,30 @@ func TestNothingLeaks(t *testing.T) {
 		return runtime.NumGoroutine() <= goroutines && descriptors() <= fds
 	})
 }
+
+// TestCloseEndsTyping closes clients whose text no program reads: the one that types, and the one that waits for its turn.
+func TestCloseEndsTyping(t *testing.T) {
+	term := create(t, newManager(t, nil), CreateRequest{})
+	first, second := attach(t, term), attach(t, term)
+	if err := first.Write("stty raw -echo; echo rea''dy; sleep 1000\n"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, first, "ready")
+	results := make(chan error, 2)
+	typing := func(c *Client) {
+		go func() { results <- c.Write(strings.Repeat("x", 1<<20)) }()
+	}
+	typing(first)
+	for len(term.typing) == 0 {
+		runtime.Gosched()
+	}
+	typing(second)
+	for _, c := range []*Client{second, first} {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-results; !errors.Is(err, ErrClosed) {
+			t.Errorf("Write of a client that was closed = %v, want ErrClosed", err)
+		}
+	}
+}
