@@ -103,6 +103,7 @@ const (
 	itemGone    item = 3 // a node is no more
 	itemPending item = 4 // a key of the store is to be brought up to date
 	itemSettled item = 5 // a key is as it should be
+	itemUpload  item = 7 // an upload in parts is under way, or has ended
 	itemSeq     item = 6 // sequence numbers of changes up to this one are used, in this epoch
 )
 
@@ -264,4 +265,23 @@ func (e *encoder) settled(key string, dir bool) {
 	e.item(itemSettled)
 	e.text(key)
 	e.flag(dir)
+}
+
+func (e *encoder) upload(k keyed, u *parts) {
+	e.item(itemUpload)
+	e.text(k.key)
+	e.flag(u != nil)
+	if u != nil {
+		e.uint(u.gen)
+		e.text(u.id)
+		e.int(u.begun)
+	}
+}
+
+func (d *decoder) upload() (k keyed, u *parts) {
+	k.key = d.text()
+	if d.flag() {
+		u = &parts{gen: d.uint(), id: d.text(), begun: d.int()}
+	}
+	return k, u
 }

@@ -64,8 +64,8 @@ func (w two) want(want map[string]string) {
 	got := w.same()
 	for p, text := range got {
 		name := p
-		if i := strings.Index(p, " (conflict "); i >= 0 {
-			name = p[:i] + "!" + strings.Fields(p[i+len(" (conflict "):])[0]
+		if before, after, ok := strings.Cut(p, " (conflict "); ok {
+			name = before + "!" + strings.Fields(after)[0]
 		}
 		if want[name] != text {
 			w.t.Errorf("%s = %q, want %q", p, text, want[name])

@@ -348,6 +348,25 @@ func (c *contents) commit(ctx context.Context) error {
 	return c.merge(ctx)
 }
 
+// commitNew is commit also for a new file to which nothing was written.
+func (c *contents) commitNew(ctx context.Context) error {
+	c.f.d.mu.RLock()
+	isNew := c.f.m.at.version == "" && c.f.m.get().content == nil
+	c.f.d.mu.RUnlock()
+	if isNew {
+		if err := c.truncate(ctx, c.size()); err != nil {
+			return err
+		}
+	}
+	return c.commit(ctx)
+}
+
+func (c *contents) size() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.v.size
+}
+
 // trimmed returns the layers without those that nothing is seen of.
 func (v *view) trimmed() []*layer {
 	for i := len(v.stack) - 1; i > 0; i-- {

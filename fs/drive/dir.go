@@ -281,7 +281,7 @@ func (x *dir) Remove(ctx context.Context, name string, wantDir bool) error {
 		path, _ := n.meta().path()
 		k := keyOf(n)
 		t.unlink(x, name)
-		t.trash(k, n)
+		t.trash(k)
 		t.record(fs.OpRemove, n, fs.Change{Path: fs.Path(path)})
 		return nil
 	})

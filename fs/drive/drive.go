@@ -48,6 +48,7 @@ type Drive struct {
 	pending   map[keyed]*pending
 	below     map[string]int            // how many pending keys there are below a directory
 	displaced map[string]map[inode]bool // nodes whose bytes are in the store under another path than their own, by key
+	uploads   map[keyed]*parts          // under way, or cut off by the end of the daemon
 	origins   map[string]int            // see noteOrigin
 	retired   map[uint64]bool           // see retire
 	conflicts []Conflict
@@ -68,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	o.setDefaults()
 	d := &Drive{
 		opts: o, id: o.ID, backend: o.Backend, log: o.Logger,
-		pending: map[keyed]*pending{}, below: map[string]int{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, retired: map[uint64]bool{},
+		pending: map[keyed]*pending{}, below: map[string]int{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, uploads: map[keyed]*parts{}, retired: map[uint64]bool{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.queue.wake, d.queue.end = make(chan struct{}, 1), make(chan struct{})

@@ -175,11 +175,11 @@ func (h *handle) Flush(ctx context.Context) error {
 	if !h.flags.Has(fs.OpenWrite) {
 		return nil
 	}
-	if err := h.c.commit(ctx); err != nil {
-		return err
-	}
 	if h.f.d.opts.Close != CloseUpload {
-		return nil
+		return h.c.commit(ctx)
+	}
+	if err := h.c.commitNew(ctx); err != nil {
+		return err
 	}
 	h.f.soon()
 	return h.f.d.waitFor(ctx, h.f)

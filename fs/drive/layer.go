@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +19,7 @@ import (
 type layer struct {
 	id uint64
 	f  *os.File
+	in *layers
 
 	mu     sync.RWMutex // guards all below
 	ext    extents      // what was written
@@ -31,8 +33,11 @@ type layer struct {
 type layers struct {
 	dir string
 
-	mu     sync.Mutex // guards graves
+	size atomic.Int64 // bytes in all of them
+
+	mu     sync.Mutex // guards all below
 	graves []*layer   // without use, to be removed once the journal says so durably
+	digs   bool       // some that were taken are being removed
 }
 
 func (s *layers) path(id uint64) string { return filepath.Join(s.dir, strconv.FormatUint(id, 36)) }
@@ -43,7 +48,7 @@ func (s *layers) create(id uint64, floor int64) (*layer, error) {
 	if err != nil {
 		return nil, fs.Wrap("stage", "", err)
 	}
-	return &layer{id: id, f: f, floor: floor, synced: true}, nil
+	return &layer{id: id, f: f, in: s, floor: floor, synced: true}, nil
 }
 
 // open opens one that the journal names.
@@ -52,7 +57,8 @@ func (s *layers) open(id uint64, floor int64, ext extents) (*layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &layer{id: id, f: f, floor: floor, ext: ext}, nil
+	s.size.Add(ext.bytes())
+	return &layer{id: id, f: f, in: s, floor: floor, ext: ext}, nil
 }
 
 // bury removes a layer that nothing uses, after the journal is durable.
@@ -67,12 +73,30 @@ func (s *layers) take() []*layer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.graves
-	s.graves = nil
+	s.graves, s.digs = nil, len(all) > 0
 	return all
+}
+
+// dug ends what take has begun.
+func (s *layers) dug() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.digs = false
+}
+
+// dying reports whether there are layers that are about to be removed.
+func (s *layers) dying() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.digs || len(s.graves) > 0
 }
 
 // remove deletes a layer's file.
 func (s *layers) remove(l *layer) error {
+	l.mu.Lock()
+	s.size.Add(-l.ext.bytes())
+	l.ext = nil
+	l.mu.Unlock()
 	err := os.Remove(s.path(l.id))
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil // it was given to the cache
@@ -101,9 +125,19 @@ func (l *layer) write(p []byte, off int64) error {
 	n, err := l.f.WriteAt(p, off)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ext = l.ext.add(span{off, off + int64(n)})
+	l.include(span{off, off + int64(n)})
 	l.synced = false
 	return fs.Wrap("write", "", err)
+}
+
+// include adds a range to what was written. The caller holds mu.
+func (l *layer) include(s span) {
+	if l.ext.covers(s) {
+		return
+	}
+	before := l.ext.bytes()
+	l.ext = l.ext.add(s)
+	l.in.size.Add(l.ext.bytes() - before)
 }
 
 // zero makes a range zeros.
@@ -128,7 +162,7 @@ func (l *layer) zero(s span) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ext = l.ext.add(s)
+	l.include(s)
 	l.synced = false
 	return nil
 }
@@ -144,7 +178,9 @@ func (l *layer) cut(size int64) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before := l.ext.bytes()
 	l.ext = l.ext.cut(size)
+	l.in.size.Add(l.ext.bytes() - before)
 	l.floor = min(l.floor, size)
 	l.synced = false
 	return nil
@@ -223,7 +259,7 @@ func (l *layer) absorb(upper *layer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range ext {
-		l.ext = l.ext.add(s)
+		l.include(s)
 	}
 	l.synced = false
 	return nil

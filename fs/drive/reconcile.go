@@ -60,6 +60,9 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 		return nil
 	}
 	defer d.endJob(j)
+	if j.n == nil {
+		d.endUpload(ctx, k)
+	}
 	switch n := j.n.(type) {
 	case nil:
 		return d.reconcileGone(ctx, j)
@@ -294,7 +297,10 @@ func (d *Drive) put(ctx context.Context, j *job) error {
 	d.hook("store:put:before")
 	info, err := d.send(ctx, j, src, o)
 	d.hook("store:put:after")
-	return d.wrote(ctx, j, info, err)
+	if err = d.wrote(ctx, j, info, err); err == nil {
+		d.endUpload(ctx, j.keyed)
+	}
+	return err
 }
 
 // send chooses how contents are sent.
@@ -453,6 +459,9 @@ func (d *Drive) copy(ctx context.Context, j *job) error {
 	info, err := d.backend.Copy(ctx, j.v.at.key, j.key, o)
 	d.heard(err)
 	d.hook("store:copy:after")
+	if err == nil && d.isGoing(j.v.at.key) {
+		d.renamed(j.v.at, j.key, info.Version)
+	}
 	if err == nil || !isCondition(err) {
 		return d.wrote(ctx, j, info, err)
 	}
@@ -464,6 +473,14 @@ func (d *Drive) copy(ctx context.Context, j *job) error {
 		return d.conflict(ctx, j)
 	}
 	return d.lostSource(j, src, srcErr != nil)
+}
+
+// isGoing reports whether what the store has under a key is to be removed.
+func (d *Drive) isGoing(key string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	k := keyed{key, false}
+	return d.pending[k] != nil && d.at(k) == nil
 }
 
 // lostSource works in that somebody has changed or removed what this drive was about to move or copy.

@@ -60,6 +60,8 @@ func (r *replay) apply(rec journal.Record) error {
 		case itemPending:
 			p := d.pending()
 			r.pending[keyed{p.key, p.dir}] = p
+		case itemUpload:
+			r.d.putUpload(d.upload())
 		case itemSettled:
 			delete(r.pending, keyed{d.text(), d.flag()})
 		default:
@@ -212,6 +214,9 @@ func (d *Drive) checkpoint(force bool) error {
 		d.numbers.encode(e)
 		for _, p := range d.pending {
 			e.pending(&p.pendingRecord)
+		}
+		for k, u := range d.uploads {
+			e.upload(k, u)
 		}
 		if err := flush(); err != nil {
 			return err

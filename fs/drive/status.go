@@ -95,23 +95,9 @@ func (d *Drive) addConflict(c Conflict) {
 func (d *Drive) Wait(ctx context.Context) error {
 	for {
 		changed := d.progress.next()
-		d.mu.Lock()
-		left := len(d.pending)
-		now := time.Now()
-		for k, p := range d.pending {
-			if f, ok := d.at(k).(*file); ok && f.writers > 0 && f.m.get().content == nil {
-				left-- // nothing of it was committed
-				continue
-			}
-			if p.due.After(now) && p.tries == 0 {
-				p.due = now
-			}
-		}
-		d.mu.Unlock()
-		if left <= 0 {
+		if d.hurry() == 0 {
 			return nil
 		}
-		d.queue.kick()
 		if err := d.await(ctx, changed); err != nil {
 			return fs.Wrap("wait", d.opts.Name, err)
 		}

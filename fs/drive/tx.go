@@ -25,6 +25,7 @@ type tx struct {
 	seen    map[inode]bool // what touched has
 	gone    []uint64
 	keys    []keyed
+	uploads []keyed
 	after   []func() // run when all is written down
 	changes []fs.Change
 }
@@ -154,6 +155,9 @@ func (t *tx) write() error {
 		} else {
 			e.settled(k.key, k.dir)
 		}
+	}
+	for _, k := range t.uploads {
+		e.upload(k, t.d.uploads[k])
 	}
 	if len(e.b) == 0 {
 		return nil

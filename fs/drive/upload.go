@@ -61,6 +61,7 @@ func (d *Drive) upload(ctx context.Context) {
 // sweep removes the layers that nobody uses, once the journal does not need them any more.
 func (d *Drive) sweep(ctx context.Context) {
 	graves := d.staging.take()
+	defer d.staging.dug()
 	if len(graves) == 0 {
 		return
 	}

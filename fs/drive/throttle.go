@@ -1,0 +1,63 @@
+package drive
+
+import (
+	"context"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// throttle holds a writer while there is more staged than is good: a moment above nine tenths of the limit, and above the limit until
+// something was uploaded. It fails with NoSpace if nothing is for as long as [Options].Deadline.
+func (d *Drive) throttle(ctx context.Context) error {
+	limit := d.opts.DirtyLimit
+	switch staged := d.staging.size.Load(); {
+	case staged < limit/10*9:
+		return nil
+	case staged < limit:
+		return pause(ctx, 10*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.opts.Deadline)
+	defer cancel()
+	for d.staging.size.Load() >= limit {
+		changed := d.progress.next()
+		if d.hurry() == 0 && !d.staging.dying() {
+			return nil // no upload would take anything off the disk
+		}
+		if err := d.await(ctx, changed); err != nil {
+			return &fs.Error{Op: "write", Kind: fs.NoSpace, Err: err,
+				Hint: "what was written waits for the store, which does not take it: see the drive's status"}
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hurry has everything that is pending brought up to date without delay. It returns how many keys there are, without those of files
+// that are being made and of which nothing was committed.
+func (d *Drive) hurry() (left int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	for k, p := range d.pending {
+		if f, ok := d.at(k).(*file); ok && f.writers > 0 && f.m.get().content == nil {
+			continue
+		}
+		left++
+		if p.due.After(now) && p.tries == 0 {
+			p.due = now
+		}
+	}
+	d.queue.kick()
+	return left
+}
