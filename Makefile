@@ -72,6 +72,7 @@ conformance: test-tools $(CACHE)/cargo/bin/pjdfstest ## the full counts: Jupyter
 .PHONY: bench
 bench: test-tools ## tables beside the peers that can be installed
 	@PATH="$(TEST_VENV)/bin:$$PATH" go run ./integration/bench
+	@go run ./integration/bench buckets
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for a bounded time

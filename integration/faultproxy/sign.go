@@ -69,6 +69,13 @@ func (p *Proxy) sign(r *http.Request) {
 	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+p.opts.AccessKey+"/"+scope+", SignedHeaders="+signed+", Signature="+hex.EncodeToString(key))
 }
 
+// Do signs a request and sends it as it is: to the proxy itself, or past it to the server. A body is to be declared UNSIGNED-PAYLOAD in
+// X-Amz-Content-Sha256.
+func (p *Proxy) Do(r *http.Request) (*http.Response, error) {
+	p.sign(r)
+	return p.client.Do(r)
+}
+
 func canonicalPath(u *url.URL) string { return escape(u.Path, true) }
 
 func canonicalQuery(u *url.URL) string {
