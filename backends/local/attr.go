@@ -84,6 +84,8 @@ func (n *node) alter(ctx context.Context, fd int, st *unix.Statx_t, contents boo
 		op = fs.OpWrite
 	case !n.writing():
 		n.d.keep(&before, st)
+	case isFile(&before) && !n.wasTold(stampOf(&before)):
+		op = fs.OpWrite // what was written so far: afterwards it could not be told from this
 	}
 	if *st != before || contents {
 		n.tell(ctx, op, st)

@@ -3,8 +3,10 @@ package local_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/backends/local"
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -202,6 +204,44 @@ func TestPassthroughWrites(t *testing.T) {
 		if c.Path == "f" {
 			t.Errorf("published as by others: %s", describe([]fs.Change{c}))
 		}
+	}
+}
+
+// TestPassthroughWriteBeforeTimes sets times after the kernel has written by itself: both are told.
+func TestPassthroughWriteBeforeTimes(t *testing.T) {
+	for name, set := range map[string]func(e *env, n fs.Node, h fs.Handle) error{
+		"by the handle": func(e *env, _ fs.Node, h fs.Handle) error {
+			old := time.Now().Add(-time.Hour)
+			_, err := h.SetAttr(e.ctx, fs.SetAttr{Mtime: &old})
+			return err
+		},
+		"by the name": func(e *env, n fs.Node, _ fs.Handle) error {
+			old := time.Now().Add(-time.Hour)
+			_, err := n.SetAttr(e.ctx, fs.SetAttr{Mtime: &old})
+			return err
+		},
+		"an attribute": func(e *env, n fs.Node, _ fs.Handle) error {
+			return n.(fs.Xattrer).SetXattr(e.ctx, "user.x", []byte("y"), false, false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t, local.Options{NoWatch: true})
+			e.write("f", "old")
+			n := e.node("f")
+			v := e.attr(n).Version
+			h := e.open(n, fs.OpenReadWrite)
+			fd, _ := h.(fs.Passthrougher).PassthroughFd()
+			f := os.NewFile(uintptr(dup(t, fd)), "f")
+			_, err := f.WriteAt([]byte("new"), 0)
+			e.must("WriteAt", err)
+			e.must("Close", f.Close())
+			e.must("set", set(e, n, h))
+			e.must("Flush", h.Flush(e.ctx))
+			wrote := slices.ContainsFunc(e.feed.all(), func(c fs.Change) bool { return c.Op == fs.OpWrite && c.Version != v })
+			if !wrote {
+				t.Errorf("told %s, want a write with another version", describe(e.feed.all()))
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -1194,5 +1195,47 @@ func (l liveTest) stagingIsRemoved(t *testing.T) {
 	wantEmpty(t, dir)
 	if got := r.conflicts(); len(got) != 0 {
 		t.Errorf("conflict copies %q of a removed file", got)
+	}
+}
+
+// TestKernelWritesToASupersededFile writes as the kernel does that has the descriptor. What comes after the save is kept, whatever
+// times the program sets, and however it has opened the file.
+func TestKernelWritesToASupersededFile(t *testing.T) {
+	long := time.Now().Add(-time.Hour)
+	for _, c := range []struct {
+		name  string
+		flags fs.OpenFlags
+		times bool
+		want  string
+	}{
+		{"overwritten", fs.OpenReadWrite, false, "[\n6,\n2,\n3\n]\n"},
+		{"times set", fs.OpenReadWrite, true, "[\n6,\n2,\n3\n]\n"},
+		{"truncated", fs.OpenReadWrite | fs.OpenTruncate, false, "[\n6"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoom(t, tree.Options{}, inFolder(t))
+			r.release()
+			p := r.program(1)
+			h := p.open(doc, c.flags)
+			put(t, r.tr, doc, "from the API")
+			direct, ok := fs.As[fs.Passthrougher](h)
+			if !ok {
+				t.Fatal("the drive gives no descriptor")
+			}
+			fd, _ := direct.PassthroughFd()
+			_, err := syscall.Pwrite(fd, []byte("[\n6"), 0)
+			p.must(err)
+			if c.times {
+				_, err = r.tr.SetAttr(p.ctx, h.Node(), fs.SetAttr{Mtime: &long})
+				p.must(err)
+			}
+			p.close(h)
+			copies := r.conflicts()
+			if len(copies) != 1 {
+				t.Fatalf("conflict copies = %q, want one", copies)
+			}
+			r.wantFile(copies[0], c.want)
+			r.wantFile(doc, "from the API")
+		})
 	}
 }

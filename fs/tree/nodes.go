@@ -53,7 +53,14 @@ func (t *Tree) SetAttr(ctx context.Context, n fs.Node, set fs.SetAttr) (fs.Attr,
 			return a, err
 		}
 	}
-	a, err := n.SetAttr(ctx, set)
+	do := func() (fs.Attr, error) { return n.SetAttr(ctx, set) }
+	var a fs.Attr
+	var err error
+	if o := t.live.find(n); o != nil {
+		a, err = o.setAttr(ctx, set, do)
+	} else {
+		a, err = do()
+	}
 	t.seenOf(ctx, n)
 	return a, err
 }

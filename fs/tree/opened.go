@@ -20,8 +20,9 @@ type opened struct {
 	replaced time.Time              // when the name went to another node
 	stage    atomic.Pointer[staged] // nil = the bytes are those of the drive
 
-	wrote atomic.Bool // in place, since the first of these writers came
-	late  atomic.Bool // in place, when the name had another node already
+	wrote  atomic.Bool // in place, since the first of these writers came
+	late   atomic.Bool // in place, when the name had another node already
+	passed atomic.Bool // bytes through us: the kernel does not write by itself
 
 	mu      sync.Mutex // guards all below; held while bytes are copied and merged
 	pin     fs.Handle  // keeps the drive's bytes readable; nil = not needed so far

@@ -180,6 +180,7 @@ func (o *opened) noteWrite() {
 func (h *inPlace) Unwrap() fs.Handle { return h.Handle }
 
 func (h *inPlace) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+	h.o.passed.Store(true)
 	n, err := h.Handle.WriteAt(ctx, p, off)
 	if n > 0 {
 		h.o.noteWrite()
@@ -188,7 +189,7 @@ func (h *inPlace) WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 }
 
 func (h *inPlace) SetAttr(ctx context.Context, set fs.SetAttr) (fs.Attr, error) {
-	a, err := h.Handle.SetAttr(ctx, set)
+	a, err := h.o.setAttr(ctx, set, func() (fs.Attr, error) { return h.Handle.SetAttr(ctx, set) })
 	if err == nil && set.Size != nil {
 		h.o.noteWrite()
 	}
@@ -219,8 +220,11 @@ func (o *opened) leaveInPlace(ctx context.Context, h fs.Handle) error {
 	if o.writers--; o.writers > 0 {
 		return h.Release(ctx)
 	}
-	o.noteDirect(ctx, h)
+	if a, err := h.Attr(ctx); err == nil {
+		o.noteDirect(a)
+	}
 	wrote, late := o.wrote.Swap(false), o.late.Swap(false)
+	o.passed.Store(false)
 	superseded := o.n.Superseded()
 	id, isLive := o.l.present(o.n)
 	if !wrote || !isLive && !(superseded && late) {
@@ -245,18 +249,39 @@ func (o *opened) leaveInPlace(ctx context.Context, h fs.Handle) error {
 // clockStep is how coarse the times of files are at most.
 const clockStep = 10 * time.Millisecond
 
-// noteDirect finds out whether the kernel has written by itself. It does so with all handles of a node or with none.
-func (o *opened) noteDirect(ctx context.Context, h fs.Handle) {
-	if o.wrote.Load() || directVersion(ctx, h) == o.first {
+// noteDirect finds out whether the kernel has written by itself. It does so with all handles of a node or with none. The caller
+// holds mu.
+func (o *opened) noteDirect(a fs.Attr) {
+	if o.first == "" || o.passed.Load() || a.Version == o.first {
 		return
 	}
 	o.wrote.Store(true)
 	o.l.mu.Lock()
 	replaced := o.replaced
 	o.l.mu.Unlock()
-	if a, err := h.Attr(ctx); err == nil && o.n.Superseded() && a.Mtime.After(replaced.Add(-clockStep)) {
+	if o.n.Superseded() && a.Mtime.After(replaced.Add(-clockStep)) {
 		o.late.Store(true)
 	}
+}
+
+// setAttr changes attributes with do. Times that a program sets hide when the kernel has written by itself: that is noted before.
+func (o *opened) setAttr(ctx context.Context, set fs.SetAttr, do func() (fs.Attr, error)) (fs.Attr, error) {
+	if set.Mtime == nil {
+		return do()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writers == 0 || o.first == "" {
+		return do()
+	}
+	if a, err := o.n.Attr(ctx); err == nil {
+		o.noteDirect(a)
+	}
+	a, err := do()
+	if err == nil {
+		o.first = a.Version
+	}
+	return a, err
 }
 
 // directVersion is the version of a file that the kernel may write to by itself, "" for any other.
