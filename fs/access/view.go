@@ -134,36 +134,36 @@ func (v *View) Open(ctx context.Context, p fs.Path, flags fs.OpenFlags) (fs.Hand
 
 // Replace makes r the whole contents of the file p; see [fs.Drive]. It returns when the mount shows them.
 func (v *View) Replace(ctx context.Context, p fs.Path, r io.Reader, o fs.ReplaceOptions) (fs.Replaced, error) {
-	if err := v.mayMake(ctx, p, true); err != nil {
+	pl, err := v.place(ctx, p, true, func(p fs.Path) error { return v.may(ctx, fs.Write, p) })
+	if err != nil {
 		return fs.Replaced{}, err
 	}
-	return v.t.Replace(v.cause(ctx), p, r, o)
+	return v.t.ReplaceAt(v.cause(ctx), pl, r, o)
 }
 
-// mayMake asks whether p, and what it leads to over links, may be written.
-func (v *View) mayMake(ctx context.Context, p fs.Path, follow bool) error {
-	if err := v.may(ctx, fs.Write, p); err != nil {
-		return err
+// place finds where p leads, if may allows both. What is done there is done at that place: a link that is swapped meanwhile leads
+// nobody to where it may not go.
+func (v *View) place(ctx context.Context, p fs.Path, follow bool, may func(fs.Path) error) (tree.Place, error) {
+	if err := may(p); err != nil {
+		return tree.Place{}, err
 	}
 	pl, err := v.t.Find(ctx, p, follow)
-	if err != nil {
-		return err
+	if err == nil && pl.Real != p {
+		err = may(pl.Real)
 	}
-	if pl.Real != p {
-		return v.may(ctx, fs.Write, pl.Real)
-	}
-	return nil
+	return pl, err
 }
 
 // Mkdir makes the directory p; its parent must exist.
 func (v *View) Mkdir(ctx context.Context, p fs.Path, o fs.CreateOptions) (fs.Entry, error) {
-	if err := v.mayMake(ctx, p, false); err != nil {
+	pl, err := v.place(ctx, p, false, func(p fs.Path) error { return v.may(ctx, fs.Write, p) })
+	if err != nil {
 		return fs.Entry{}, err
 	}
 	if o.Mode == 0 {
 		o.Mode = 0o755
 	}
-	d, err := v.t.MkdirPath(v.cause(ctx), p, o)
+	d, err := v.t.MkdirAt(v.cause(ctx), pl, o)
 	if err != nil {
 		return fs.Entry{}, err
 	}
@@ -173,54 +173,46 @@ func (v *View) Mkdir(ctx context.Context, p fs.Path, o fs.CreateOptions) (fs.Ent
 
 // Remove removes what p names; with all, a directory with everything below it.
 func (v *View) Remove(ctx context.Context, p fs.Path, all bool) error {
-	if err := v.mayMove(ctx, p); err != nil {
-		return err
-	}
-	return v.t.RemovePath(v.cause(ctx), p, all)
-}
-
-// mayMove asks whether p and all below it may be written, at its real place.
-func (v *View) mayMove(ctx context.Context, p fs.Path) error {
-	if err := v.mayTree(ctx, fs.Write, p); err != nil {
-		return err
-	}
-	pl, err := v.t.Find(ctx, p, false)
+	pl, err := v.whole(ctx, fs.Write, p, false)
 	if err != nil {
 		return err
 	}
-	return v.mayTree(ctx, fs.Write, pl.Real)
+	return v.t.RemoveAt(v.cause(ctx), pl, all)
+}
+
+// whole finds where p leads, if a may be done to it and all below it.
+func (v *View) whole(ctx context.Context, a fs.Action, p fs.Path, follow bool) (tree.Place, error) {
+	return v.place(ctx, p, follow, func(p fs.Path) error { return v.mayTree(ctx, a, p) })
 }
 
 // Rename moves a file or directory to a free path, between drives too.
 func (v *View) Rename(ctx context.Context, from, to fs.Path) error {
-	if err := v.mayMove(ctx, from); err != nil {
+	src, err := v.whole(ctx, fs.Write, from, false)
+	if err != nil {
 		return err
 	}
-	if err := v.mayMove(ctx, to); err != nil {
+	dst, err := v.whole(ctx, fs.Write, to, false)
+	if err != nil {
 		return err
 	}
-	return v.t.RenamePath(v.cause(ctx), from, to)
+	return v.t.RenameAt(v.cause(ctx), src, dst)
 }
 
 // Copy makes the free path to a copy of a file or directory, between drives too.
 func (v *View) Copy(ctx context.Context, from, to fs.Path) error {
-	if err := v.mayTree(ctx, fs.Read, from); err != nil {
-		return err
+	src, err := v.whole(ctx, fs.Read, from, true)
+	if err == nil && src.Node != nil && v.t.IsLive(src.Node) {
+		v.t.Settle(ctx, src.Node)
+		src, err = v.whole(ctx, fs.Read, from, true)
 	}
-	n, real, err := v.t.Resolve(ctx, from)
 	if err != nil {
 		return err
 	}
-	if err := v.mayTree(ctx, fs.Read, real); err != nil {
+	dst, err := v.whole(ctx, fs.Write, to, false)
+	if err != nil {
 		return err
 	}
-	if err := v.mayMove(ctx, to); err != nil {
-		return err
-	}
-	if v.t.IsLive(n) {
-		v.t.Settle(ctx, n)
-	}
-	return v.t.CopyPath(v.cause(ctx), from, to)
+	return v.t.CopyAt(v.cause(ctx), src, dst)
 }
 
 // Hash returns the sha256 of a file's bytes and the version they are of. A version is read once only.
@@ -233,13 +225,34 @@ func (v *View) Hash(ctx context.Context, p fs.Path) (tree.Sum, fs.Version, error
 	return sum, at, fs.Wrap("hash", string(p), err)
 }
 
-// Subscribe returns the changes of what the principal may read; buffer is how many may wait. A rename comes if one of its ends may be
-// read: the caller asks which. Close it when done.
+// Subscribe returns the changes of what the principal may read; buffer is how many may wait. Close it when done. What comes from
+// where the principal may not read is new for it, and what goes there is gone.
 func (v *View) Subscribe(buffer int) *tree.Subscription {
-	ctx := context.Background()
-	return v.t.Subscribe(buffer, func(c fs.Change) bool {
-		return c.Op == fs.OpLost || v.may(ctx, fs.Read, c.Path) == nil || c.Op == fs.OpRename && v.may(ctx, fs.Read, c.OldPath) == nil
-	})
+	return v.t.Subscribe(buffer, v.see)
+}
+
+// see returns a change as the principal sees it, and whether it does.
+func (v *View) see(c fs.Change) (fs.Change, bool) {
+	if c.Op == fs.OpLost {
+		return c, true
+	}
+	mayRead := func(p fs.Path) bool { return v.may(context.Background(), fs.Read, p) == nil }
+	if c.Op != fs.OpRename {
+		return c, mayRead(c.Path)
+	}
+	from, to := mayRead(c.OldPath), mayRead(c.Path)
+	switch {
+	case from && !to:
+		return fs.Change{
+			Seq: c.Seq, Epoch: c.Epoch, Drive: c.Drive, FileID: c.FileID, Path: c.OldPath, Op: fs.OpRemove, Type: c.Type, Cause: c.Cause,
+			Time: c.Time,
+		}, true
+	case to && !from:
+		if c.Op, c.OldPath = fs.OpCreate, ""; c.Old != nil {
+			c.Op = fs.OpReplace
+		}
+	}
+	return c, to
 }
 
 // actionOf returns what opening with these flags amounts to.

@@ -139,16 +139,16 @@ func (t *Tree) seen(ctx context.Context, m *mounted) {
 
 // Subscription delivers changes in order. When its buffer is full, what follows is lost, and one change with OpLost stands for it.
 type Subscription struct {
-	t      *Tree
-	c      chan fs.Change
-	filter func(fs.Change) bool
-	lost   bool // OpLost is the last that was queued; guarded by feed.mu
+	t    *Tree
+	c    chan fs.Change
+	see  func(fs.Change) (fs.Change, bool)
+	lost bool // OpLost is the last that was queued; guarded by feed.mu
 }
 
-// Subscribe returns the changes from now on for which filter, which must not block, returns true; a nil filter takes all. buffer is
-// how many may wait, at least 1. Close the subscription when done.
-func (t *Tree) Subscribe(buffer int, filter func(fs.Change) bool) *Subscription {
-	s := &Subscription{t: t, c: make(chan fs.Change, max(buffer, 1)+1), filter: filter}
+// Subscribe returns the changes from now on for which see, which must not block, returns true, as it returns them; a nil see takes
+// all. buffer is how many may wait, at least 1. Close the subscription when done.
+func (t *Tree) Subscribe(buffer int, see func(fs.Change) (fs.Change, bool)) *Subscription {
+	s := &Subscription{t: t, c: make(chan fs.Change, max(buffer, 1)+1), see: see}
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()
 	if t.feed.closed {
@@ -178,8 +178,11 @@ func (s *Subscription) Close() {
 // offer queues a change. The last place is for OpLost, so that it waits there at once and not only with the next change: whoever reads
 // it reads everything again after what was lost. The caller holds feed.mu, so nobody else sends: a free place stays free.
 func (s *Subscription) offer(c fs.Change) {
-	if s.filter != nil && !s.filter(c) {
-		return
+	if s.see != nil {
+		var ok bool
+		if c, ok = s.see(c); !ok {
+			return
+		}
 	}
 	if len(s.c) < cap(s.c)-1 {
 		s.c <- c

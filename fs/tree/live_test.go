@@ -818,7 +818,7 @@ func (l liveTest) directoryRenamed(t *testing.T) {
 func (l liveTest) bytesThatAreNoNotebook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := l.room(t, tree.Options{})
-		sub := r.tr.Subscribe(10, func(c fs.Change) bool { return c.Op == fs.OpCreate })
+		sub := r.tr.Subscribe(10, func(c fs.Change) (fs.Change, bool) { return c, c.Op == fs.OpCreate })
 		defer sub.Close()
 		p := r.program(1)
 		p.write(doc, "[1,")

@@ -11,7 +11,17 @@ import (
 
 // Replace makes r the whole contents of the file p; see [fs.Drive]. Symbolic links are followed inside the drive.
 func (t *Tree) Replace(ctx context.Context, p fs.Path, r io.Reader, o fs.ReplaceOptions) (fs.Replaced, error) {
-	pl, m, rel, err := t.target(ctx, "save", p)
+	pl, err := t.Find(ctx, p, true)
+	if err != nil {
+		return fs.Replaced{}, fs.Wrap("save", string(p), err)
+	}
+	return t.ReplaceAt(ctx, pl, r, o)
+}
+
+// ReplaceAt is Replace at a place that was found, whatever leads there now.
+func (t *Tree) ReplaceAt(ctx context.Context, pl Place, r io.Reader, o fs.ReplaceOptions) (fs.Replaced, error) {
+	p := pl.Real
+	m, rel, err := t.target("save", pl)
 	if err != nil {
 		return fs.Replaced{}, err
 	}
@@ -31,20 +41,15 @@ func (t *Tree) Replace(ctx context.Context, p fs.Path, r io.Reader, o fs.Replace
 	return res, nil
 }
 
-// target resolves the path of something that is about to be made or replaced.
-func (t *Tree) target(ctx context.Context, op string, p fs.Path) (pl Place, m *mounted, rel string, err error) {
-	pl, err = t.Find(ctx, p, true)
-	if err != nil {
-		return pl, nil, "", fs.Wrap(op, string(p), err)
-	}
+// target returns the drive and the path in it of something that is about to be made or replaced.
+func (t *Tree) target(op string, pl Place) (m *mounted, rel string, err error) {
 	if pl.Dir == nil {
-		return pl, nil, "", &fs.Error{Op: op, Path: string(p), Kind: fs.NotPermitted, Err: errors.New("this is the top of a drive")}
+		return nil, "", &fs.Error{Op: op, Path: string(pl.Real), Kind: fs.NotPermitted, Err: errors.New("this is the top of a drive")}
 	}
 	if err := t.mayHold(op, pl.Dir, pl.Name); err != nil {
-		return pl, nil, "", err
+		return nil, "", err
 	}
-	m, rel, err = t.split(pl.Real)
-	return pl, m, rel, err
+	return t.split(pl.Real)
 }
 
 // MkdirPath makes the directory p; its parent must exist.
@@ -53,6 +58,12 @@ func (t *Tree) MkdirPath(ctx context.Context, p fs.Path, o fs.CreateOptions) (fs
 	if err != nil {
 		return nil, fs.Wrap("mkdir", string(p), err)
 	}
+	return t.MkdirAt(ctx, pl, o)
+}
+
+// MkdirAt is MkdirPath at a place that was found, whatever leads there now.
+func (t *Tree) MkdirAt(ctx context.Context, pl Place, o fs.CreateOptions) (fs.Dir, error) {
+	p := pl.Real
 	if pl.Node != nil {
 		return nil, &fs.Error{Op: "mkdir", Path: string(p), Kind: fs.Exist}
 	}
@@ -63,9 +74,16 @@ func (t *Tree) MkdirPath(ctx context.Context, p fs.Path, o fs.CreateOptions) (fs
 // RemovePath removes what p names, a link itself and not its target. With all a directory goes with everything below it.
 func (t *Tree) RemovePath(ctx context.Context, p fs.Path, all bool) error {
 	pl, err := t.Find(ctx, p, false)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fs.Wrap("remove", string(p), err)
+	}
+	return t.RemoveAt(ctx, pl, all)
+}
+
+// RemoveAt is RemovePath at a place that was found, whatever leads there now.
+func (t *Tree) RemoveAt(ctx context.Context, pl Place, all bool) error {
+	p := pl.Real
+	switch {
 	case pl.Node == nil:
 		return &fs.Error{Op: "remove", Path: string(p), Kind: fs.NotExist}
 	case pl.Dir == nil:
@@ -133,6 +151,15 @@ func (t *Tree) RenamePath(ctx context.Context, from, to fs.Path) error {
 	if err != nil {
 		return err
 	}
+	return t.RenameAt(ctx, src, dst)
+}
+
+// RenameAt is RenamePath between places that were found, whatever leads there now.
+func (t *Tree) RenameAt(ctx context.Context, src, dst Place) error {
+	from := src.Real
+	if err := t.checkPair("rename", src, dst); err != nil {
+		return err
+	}
 	if src.Dir == nil {
 		return &fs.Error{Op: "rename", Path: string(from), Kind: fs.NotPermitted, Err: errors.New("a drive is renamed in the configuration")}
 	}
@@ -142,13 +169,22 @@ func (t *Tree) RenamePath(ctx context.Context, from, to fs.Path) error {
 	if err := t.copyInto(ctx, src.Node, dst.Dir, dst.Name); err != nil {
 		return fs.Wrap("rename", string(from), err)
 	}
-	return t.RemovePath(ctx, from, true)
+	return t.RemoveAt(ctx, src, true)
 }
 
 // CopyPath makes the free path to a copy of the file or directory from.
 func (t *Tree) CopyPath(ctx context.Context, from, to fs.Path) error {
 	src, dst, err := t.pair(ctx, "copy", from, to)
 	if err != nil {
+		return err
+	}
+	return t.CopyAt(ctx, src, dst)
+}
+
+// CopyAt is CopyPath between places that were found, whatever leads there now.
+func (t *Tree) CopyAt(ctx context.Context, src, dst Place) error {
+	from := src.Real
+	if err := t.checkPair("copy", src, dst); err != nil {
 		return err
 	}
 	if dst.Real != src.Real && dst.Real.Within(src.Real) {
@@ -162,24 +198,26 @@ func (t *Tree) CopyPath(ctx context.Context, from, to fs.Path) error {
 	return nil
 }
 
-// pair finds the two ends of a copy or rename: the first must exist, the second must not.
+// pair finds the two ends of a copy or rename.
 func (t *Tree) pair(ctx context.Context, op string, from, to fs.Path) (src, dst Place, err error) {
 	if src, err = t.Find(ctx, from, op == "copy"); err != nil {
 		return src, dst, fs.Wrap(op, string(from), err)
 	}
-	if src.Node == nil {
-		return src, dst, &fs.Error{Op: op, Path: string(from), Kind: fs.NotExist}
+	dst, err = t.Find(ctx, to, false)
+	return src, dst, fs.Wrap(op, string(to), err)
+}
+
+// checkPair checks the two ends of a copy or rename: the first must exist, the second must not.
+func (t *Tree) checkPair(op string, src, dst Place) error {
+	switch {
+	case src.Node == nil:
+		return &fs.Error{Op: op, Path: string(src.Real), Kind: fs.NotExist}
+	case dst.Dir == nil:
+		return &fs.Error{Op: op, Path: string(dst.Real), Kind: fs.NotPermitted, Err: errors.New("the top folder holds only drives")}
+	case dst.Node != nil && dst.Node != src.Node:
+		return &fs.Error{Op: op, Path: string(dst.Real), Kind: fs.Exist}
 	}
-	if dst, err = t.Find(ctx, to, false); err != nil {
-		return src, dst, fs.Wrap(op, string(to), err)
-	}
-	if dst.Dir == nil {
-		return src, dst, &fs.Error{Op: op, Path: string(to), Kind: fs.NotPermitted, Err: errors.New("the top folder holds only drives")}
-	}
-	if dst.Node != nil && dst.Node != src.Node {
-		return src, dst, &fs.Error{Op: op, Path: string(to), Kind: fs.Exist}
-	}
-	return src, dst, t.mayHold(op, dst.Dir, dst.Name)
+	return t.mayHold(op, dst.Dir, dst.Name)
 }
 
 // copyInto copies a node of any type to a free name.

@@ -345,7 +345,7 @@ func TestMutationsWaitForObservers(t *testing.T) {
 
 func TestSubscriptionOverflowSaysLost(t *testing.T) {
 	tr := newTree(t, tree.Options{})
-	sub := tr.Subscribe(2, func(c fs.Change) bool { return c.Path.Within("a") })
+	sub := tr.Subscribe(2, func(c fs.Change) (fs.Change, bool) { return c, c.Path.Within("a") })
 	put(t, tr, "b/x", "not wanted")
 	for _, name := range []fs.Path{"a/1", "a/2", "a/3"} {
 		put(t, tr, name, "x")
