@@ -205,7 +205,7 @@ func (e *echo) do(j *job) {
 		j.parent.NotifyEntry(name) // the name must look free
 		e.create(dir, name, j)
 	case changed:
-		if j.typ != fs.File || j.executable() || e.modify(dir, name) != nil {
+		if j.typ != fs.File || modify(dir, name) != nil {
 			touch(dir, name)
 		}
 	case attributes:
@@ -248,15 +248,6 @@ func openBeneath(dir int, p string, flags uint64) (int, error) {
 
 func closeFd(fd int) { _ = unix.Close(fd) } // nothing was written through it
 
-// executable reports whether the file may be executed, which fails while anybody has it open to write.
-func (j *job) executable() bool {
-	if j.node == nil {
-		return false
-	}
-	a, err := j.node.Attr(context.Background())
-	return err == nil && a.Mode&0o111 != 0
-}
-
 // create gives CREATE, and for a file CLOSE_WRITE.
 func (e *echo) create(dir int, name string, j *job) {
 	switch j.typ {
@@ -265,11 +256,11 @@ func (e *echo) create(dir int, name string, j *job) {
 	case fs.Symlink:
 		_ = unix.Symlinkat(".", dir, name) // see do
 	case fs.File:
-		flags := unix.O_CREAT | unix.O_WRONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
-		if j.executable() {
-			flags &^= unix.O_WRONLY
-		}
+		const flags = unix.O_CREAT | unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 		if fd, err := unix.Openat(dir, name, flags, 0o644); err == nil {
+			closeFd(fd)
+		}
+		if fd, err := openToWrite(dir, name); err == nil {
 			closeFd(fd)
 		}
 	case fs.Other:
@@ -277,8 +268,8 @@ func (e *echo) create(dir int, name string, j *job) {
 }
 
 // modify gives OPEN, MODIFY and CLOSE_WRITE: truncating to its own size changes nothing, and is a change for the kernel.
-func (e *echo) modify(dir int, name string) error {
-	fd, err := openBeneath(dir, name, unix.O_WRONLY|unix.O_NONBLOCK)
+func modify(dir int, name string) error {
+	fd, err := openToWrite(dir, name)
 	if err != nil {
 		return err
 	}
@@ -288,6 +279,19 @@ func (e *echo) modify(dir int, name string) error {
 		return err
 	}
 	return unix.Ftruncate(fd, st.Size)
+}
+
+// openToWrite opens a file, unless somebody may want to execute it, which fails while anybody has it open to write. Only the kernel can
+// be asked: the thread has none of the descriptors by which drives work.
+func openToWrite(dir int, name string) (int, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return -1, err
+	}
+	if st.Mode&0o111 != 0 {
+		return -1, unix.ETXTBSY
+	}
+	return openBeneath(dir, name, unix.O_WRONLY|unix.O_NONBLOCK)
 }
 
 // touch gives ATTRIB.

@@ -1,8 +1,11 @@
 package fusemount
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +139,43 @@ func TestEchoChangesNothing(t *testing.T) {
 			if _, err := os.Lstat(f.path("b")); !os.IsNotExist(err) {
 				t.Fatalf("round %d: after it was removed, lstat = %v", n, err)
 			}
+		}
+	})
+}
+
+// TestEchoLeavesProgramsAlone executes a program while it is replaced: nobody may have it open for writing meanwhile.
+func TestEchoLeavesProgramsAlone(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d fs.Drive) {
+		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
+		save := func(n int) {
+			text := "#!/bin/sh\n# " + itoa(n) + "\nexit 0\n"
+			if _, err := f.api.Replace(t.Context(), "run", strings.NewReader(text), fs.ReplaceOptions{Mode: 0o755}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		save(0)
+		watch(t, f.dir)
+		c := exec.CommandContext(t.Context(), "/bin/sh", "-c", `"$0/run" && echo begun; while [ -e "$0/run" ]; do "$0/run" || [ ! -e "$0/run" ] || exit 1; done`, f.dir)
+		var failed bytes.Buffer
+		c.Stderr = &failed
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Read(make([]byte, 100)); err != nil {
+			t.Errorf("it was not executed: %v", err)
+		}
+		for n := range 100 {
+			save(n + 1)
+		}
+		if err := f.api.Remove(t.Context(), "run", false); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil {
+			t.Errorf("executing it: %v: %s", err, failed.Bytes())
 		}
 	})
 }

@@ -141,17 +141,18 @@ type call struct {
 	who   Caller
 	view  *access.View
 	nodes *access.Nodes
+	part  part
 	led   bool     // it has come to the node by a path
 	again bool     // the thread was answered ESTALE before, and must not be twice
 	kept  *refusal // what was kept open for it
 }
 
 // enter begins a request.
-func (n *node) enter(ctx context.Context) (*call, syscall.Errno) { return n.begin(ctx, false) }
+func (n *node) enter(ctx context.Context) (*call, syscall.Errno) { return n.begin(ctx, partFinal) }
 
-// begin is enter; attributes says that it asks for no more than these.
-func (n *node) begin(ctx context.Context, attributes bool) (*call, syscall.Errno) {
-	c := &call{m: n.m, ctx: context.WithoutCancel(ctx)}
+// begin is enter for a part of a system call.
+func (n *node) begin(ctx context.Context, p part) (*call, syscall.Errno) {
+	c := &call{m: n.m, ctx: context.WithoutCancel(ctx), part: p}
 	if who, ok := fuse.FromContext(ctx); ok {
 		c.who = Caller{UID: who.Uid, GID: who.Gid, TID: who.Pid}
 	}
@@ -159,7 +160,7 @@ func (n *node) begin(ctx context.Context, attributes bool) (*call, syscall.Errno
 		return nil, syscall.EPERM // the operations that it needs know it before they come here
 	}
 	c.who.PID = n.m.processes.of(c.who.TID)
-	c.led = n.m.walks.led(c.who.TID, n, attributes)
+	c.led = n.m.walks.led(c.who.TID, n, p == partAttributes)
 	v, err := n.m.opts.View(c.who)
 	if err != nil {
 		return nil, n.m.errno("view", err)

@@ -17,7 +17,7 @@ func (n *node) Getattr(ctx context.Context, fh gofuse.FileHandle, out *fuse.Attr
 	if n.m.echo.calls(ctx) {
 		return n.echoGetattr(ctx, out)
 	}
-	c, errno := n.begin(ctx, true)
+	c, errno := n.begin(ctx, partAttributes)
 	if errno != 0 {
 		return errno
 	}
@@ -31,7 +31,7 @@ func (n *node) Getattr(ctx context.Context, fh gofuse.FileHandle, out *fuse.Attr
 
 // Statx returns the attributes with the time of birth.
 func (n *node) Statx(ctx context.Context, fh gofuse.FileHandle, _, _ uint32, out *fuse.StatxOut) syscall.Errno {
-	c, errno := n.begin(ctx, true)
+	c, errno := n.begin(ctx, partAttributes)
 	if errno != 0 {
 		return errno
 	}
@@ -229,7 +229,7 @@ func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
 
 // Readlink returns the link's target as text.
 func (n *node) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
-	c, errno := n.enter(ctx)
+	c, errno := n.begin(ctx, partLink)
 	if errno != 0 {
 		return nil, errno
 	}

@@ -21,6 +21,7 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*go
 	if errno != 0 {
 		return nil, errno
 	}
+	c.m.refusals.begin(c.ctx, c.who.TID)
 	in, errno := n.lookup(c, name, out)
 	switch {
 	case errno == 0:

@@ -24,17 +24,32 @@ type refusals struct {
 type refusal struct {
 	timer *time.Timer // forgets a thread that does not come back
 	pin   fs.Handle   // of what the thread has looked up since; may be nil
+	asked bool        // the thread has come back, and asked for the attributes
 }
 
-// refuse reports whether the thread may be answered ESTALE, and remembers that it was. If not, it forgets the thread and returns
-// what was kept open for it.
-func (r *refusals) refuse(tid uint32) (bool, *refusal) {
+// part is which part of a system call by path a request is.
+type part uint8
+
+const (
+	partFinal      part = iota // what the call is about
+	partAttributes             // all that stat(2) is about; before it executes or opens a file, the kernel may ask for them too
+	partLink                   // a symbolic link
+)
+
+// refuse reports whether the thread may be answered ESTALE, and remembers that it was. If not, and there is nothing more to come of the
+// call, it forgets the thread and returns what was kept open for it.
+func (r *refusals) refuse(ctx context.Context, tid uint32, p part) (bool, *refusal) {
 	if tid == 0 {
 		return false, nil
 	}
-	if before := r.take(tid); before != nil {
+	if r.comesBack(tid, p) {
+		return false, nil
+	}
+	before := r.take(tid)
+	if before != nil && p == partFinal {
 		return false, before
 	}
+	before.release(ctx) // it was of another call
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {
@@ -43,6 +58,35 @@ func (r *refusals) refuse(tid uint32) (bool, *refusal) {
 	r.last[tid] = &refusal{timer: time.AfterFunc(rememberRefusal, func() { r.take(tid).release(context.Background()) })}
 	r.some.Store(true)
 	return true, nil
+}
+
+// comesBack reports whether the thread was answered ESTALE, and what the call is about is still to come.
+func (r *refusals) comesBack(tid uint32, p part) bool {
+	if !r.some.Load() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.last[tid]
+	if x == nil || p == partFinal || p == partAttributes && x.asked {
+		return false
+	}
+	x.asked = x.asked || p == partAttributes
+	return true
+}
+
+// begin forgets a thread that has done what it was refused, and begins another call.
+func (r *refusals) begin(ctx context.Context, tid uint32) {
+	if !r.some.Load() {
+		return
+	}
+	r.mu.Lock()
+	x := r.last[tid]
+	asked := x != nil && x.asked
+	r.mu.Unlock()
+	if asked {
+		r.take(tid).release(ctx)
+	}
 }
 
 // refused reports whether the thread was answered ESTALE.
@@ -128,7 +172,7 @@ func (c *call) refuse() bool {
 	if c.again {
 		return false
 	}
-	ok, kept := c.m.refusals.refuse(c.who.TID)
+	ok, kept := c.m.refusals.refuse(c.ctx, c.who.TID, c.part)
 	if !ok {
 		c.again, c.kept = true, kept
 	}
@@ -138,7 +182,9 @@ func (c *call) refuse() bool {
 // done ends a path operation that went well, or was not to be refused.
 func (c *call) done() {
 	c.kept.release(c.ctx)
-	c.m.refusals.take(c.who.TID).release(c.ctx)
+	if c.part == partFinal || !c.again && !c.m.refusals.comesBack(c.who.TID, c.part) {
+		c.m.refusals.take(c.who.TID).release(c.ctx)
+	}
 }
 
 // linked reports whether a node has a name left.
