@@ -25,7 +25,7 @@ const guardReady = "ready\n"
 const guardLimit = 10 * time.Second
 
 // guardMain is the guard: it waits until its standard input ends or the daemon's death is signalled. If the daemon did not say
-// goodbye, the mount is aborted. Once it would hear of the death it says so on standard output.
+// goodbye, its own connection is aborted: by then the next daemon may have mounted at the same place. Once it would hear of the death it says so on standard output.
 func guardMain(mountpoint string, stdin io.Reader, stdout io.Writer) int {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, syscall.SIGUSR1)
@@ -33,6 +33,11 @@ func guardMain(mountpoint string, stdin io.Reader, stdout io.Writer) int {
 	if err := os.Chdir("/"); err != nil { // it must not stand in the mount itself
 		return exitOther
 	}
+	conn, err := fusemount.OpenConnection(mountpoint)
+	if err != nil {
+		return exitMount
+	}
+	defer conn.Close()
 	if _, err := io.WriteString(stdout, guardReady); err != nil {
 		return exitOther
 	}
@@ -50,7 +55,7 @@ func guardMain(mountpoint string, stdin io.Reader, stdout io.Writer) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), guardLimit)
 	defer cancel()
-	if fusemount.Abort(ctx, mountpoint) != nil {
+	if conn.Abort(ctx) != nil {
 		return exitMount // nobody is left to be told; the next start tries again
 	}
 	return exitOK

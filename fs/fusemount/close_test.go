@@ -136,6 +136,37 @@ func TestDeadMountIsReplaced(t *testing.T) {
 	}
 }
 
+// TestLateGuard ends the connection of a daemon that was killed, when the next one has mounted at the same place.
+func TestLateGuard(t *testing.T) {
+	needRoot(t)
+	needFUSE(t)
+	dir := filepath.Join(openTempDir(t), "mnt")
+	kill := func() *Connection {
+		c := daemon(t, "serve", dir, uint32(os.Geteuid()))
+		conn, err := OpenConnection(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // nothing was written
+		if err := c.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.cmd.Wait() // it was killed
+		return conn
+	}
+	if err := kill().Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantState(t, dir, Free)
+	late := kill()
+	f := mount(t, setup{opts: Options{Mountpoint: dir}})
+	if err := late.Abort(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantState(t, dir, Live)
+	writeFile(t, f.path("a"), "alive")
+}
+
 // TestKilledWhileEchoing kills a daemon whose own thread waits for an answer in the mount: the kernel must let go of it all the same.
 func TestKilledWhileEchoing(t *testing.T) {
 	needFUSE(t)
