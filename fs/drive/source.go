@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
@@ -111,13 +112,17 @@ func readAll(ctx context.Context, s source, p []byte, off int64) error {
 
 // reader returns what reads a version, and what is to be called when it is not needed any more.
 func (d *Drive) reader(at base) (from remote, done func()) {
+	var mu sync.Mutex // guards src: parts of a file are read at the same time
 	var src source
-	from = func(ctx context.Context, p []byte, off int64) error {
+	get := func() source {
+		mu.Lock()
+		defer mu.Unlock()
 		if src == nil {
 			src = d.openSource(at)
 		}
-		return readAll(ctx, src, p, off)
+		return src
 	}
+	from = func(ctx context.Context, p []byte, off int64) error { return readAll(ctx, get(), p, off) }
 	return from, func() {
 		if src != nil {
 			src.Close()
