@@ -63,7 +63,7 @@ func (d *Doc) readQueues(dec decoder) ([]*structQueue, error) {
 	}
 	for it := r.next(); it != nil; it = r.next() {
 		q := at[it.id.Client]
-		if n := len(q.structs); n > 0 && it.kind == kindGC && q.structs[n-1].kind == kindGC {
+		if n := len(q.structs); n > 0 && !it.isItem() && q.structs[n-1].kind == it.kind {
 			q.structs[n-1].length += it.length
 			continue
 		}
@@ -145,6 +145,8 @@ type integration struct {
 	stack   []*item // each waits for the one above
 	parked  []*structQueue
 	missing pendingStructs
+
+	parkedAt map[uint64]int
 }
 
 // integrateAll integrates what it can and returns the rest.
@@ -221,7 +223,15 @@ func (in *integration) park(client, clock uint64) {
 			delete(in.at, it.id.Client)
 			q.structs, q.next = nil, 0
 		}
-		in.parked = append(slices.DeleteFunc(in.parked, func(p *structQueue) bool { return p.client == rest.client }), rest)
+		if in.parkedAt == nil {
+			in.parkedAt = map[uint64]int{}
+		}
+		if i, ok := in.parkedAt[rest.client]; ok {
+			in.parked[i] = rest
+			continue
+		}
+		in.parkedAt[rest.client] = len(in.parked)
+		in.parked = append(in.parked, rest)
 	}
 	in.stack = in.stack[:0]
 }
@@ -266,20 +276,18 @@ func (tx *Tx) deleteAll(ds *DeleteSet) *DeleteSet {
 }
 
 func (tx *Tx) deleteRange(c *clientStructs, r Range) {
-	i := c.index(r.Clock)
-	if it := c.structs[i]; !it.deleted() && it.id.Clock < r.Clock {
-		c.structs = slices.Insert(c.structs, i+1, tx.split(it, r.Clock-it.id.Clock))
-		i++
+	p, ok := c.list.find(r.Clock), true
+	if it := c.list.get(p); !it.deleted() && it.id.Clock < r.Clock {
+		p, _ = c.list.insertBehind(p, tx.split(it, r.Clock-it.id.Clock))
 	}
-	for ; i < len(c.structs) && c.structs[i].id.Clock < r.end(); i++ {
-		it := c.structs[i]
-		if it.deleted() {
-			continue
+	for ok && c.list.get(p).id.Clock < r.end() {
+		if it := c.list.get(p); !it.deleted() {
+			if r.end() < it.end() {
+				_, p = c.list.insertBehind(p, tx.split(it, r.end()-it.id.Clock))
+			}
+			tx.delete(it)
 		}
-		if r.end() < it.end() {
-			c.structs = slices.Insert(c.structs, i+1, tx.split(it, r.end()-it.id.Clock))
-		}
-		tx.delete(it)
+		p, ok = c.list.next(p)
 	}
 }
 

@@ -40,6 +40,7 @@ type branchExt struct {
 	prelim        func(*Tx) error
 	observers     listeners[*Event]
 	deepObservers listeners[[]*Event]
+	undos         int // managers that have it in their scope
 }
 
 func (b *branch) more() *branchExt {
@@ -170,15 +171,16 @@ func (b *branch) at(index int) Value {
 	return nil
 }
 
-// entryTable maps keys to their newest item, in the order in which the keys came.
+// entryTable maps keys to their items, in the order in which the keys came.
 type entryTable struct {
 	list  []entry
 	index map[string]int // built from indexFrom entries on
 }
 
 type entry struct {
-	key  string
-	item *item
+	key   string
+	item  *item // the newest
+	first *item // the oldest
 }
 
 func (t *entryTable) len() int {
@@ -210,11 +212,17 @@ func (t *entryTable) get(key string) *item {
 
 // first is the oldest item of the key.
 func (t *entryTable) first(key string) *item {
-	it := t.get(key)
-	for it != nil && it.left != nil {
-		it = it.left
+	if i := t.find(key); i >= 0 {
+		return t.list[i].first
 	}
-	return it
+	return nil
+}
+
+// begin makes it, which has come to stand before all others of its key, the oldest item.
+func (t *entryTable) begin(key string, it *item) {
+	if i := t.find(key); i >= 0 {
+		t.list[i].first = it
+	}
 }
 
 func (t *entryTable) set(key string, it *item) {
@@ -222,7 +230,7 @@ func (t *entryTable) set(key string, it *item) {
 		t.list[i].item = it
 		return
 	}
-	t.list = append(t.list, entry{key, it})
+	t.list = append(t.list, entry{key, it, it})
 	if n := len(t.list); n >= indexFrom {
 		if t.index == nil {
 			t.index = make(map[string]int, 2*indexFrom)

@@ -70,10 +70,11 @@ func (ds *DeleteSet) normalize() {
 	}
 }
 
+func compareRanges(a, b Range) int { return cmp.Compare(a.Clock, b.Clock) }
+
 func joinRanges(rs []Range) []Range {
-	byClock := func(a, b Range) int { return cmp.Compare(a.Clock, b.Clock) }
-	if !slices.IsSortedFunc(rs, byClock) {
-		slices.SortStableFunc(rs, byClock)
+	if !slices.IsSortedFunc(rs, compareRanges) {
+		slices.SortStableFunc(rs, compareRanges)
 	}
 	n := 0
 	for i, r := range rs {
@@ -154,19 +155,15 @@ func (ds *DeleteSet) write(e encoder) {
 	}
 }
 
+// readDeleteSet reads a set. Ranges that nobody writes, empty ones and those that overlap or come in another order, are
+// left out and joined.
 func readDeleteSet(d decoder) *DeleteSet {
 	ds := &DeleteSet{}
 	r := d.rest()
 	for range r.count(2) {
 		d.resetRanges()
 		client := r.uvarint()
-		n := r.count(2)
-		if n == 0 {
-			continue
-		}
-		c := ds.client(client)
-		c.ranges = slices.Grow(c.ranges, n)
-		for range n {
+		for range r.count(2) {
 			one := d.rangeOf()
 			if one.Clock > maxInt-one.Len {
 				r.fail("clock out of range")
@@ -174,7 +171,18 @@ func readDeleteSet(d decoder) *DeleteSet {
 			if r.err != nil {
 				return ds
 			}
-			c.ranges = append(c.ranges, one)
+			if one.Len > 0 {
+				ds.add(client, one.Clock, one.Len)
+			}
+		}
+	}
+	for i := range ds.clients {
+		c := &ds.clients[i]
+		for j := 1; j < len(c.ranges); j++ {
+			if c.ranges[j-1].end() > c.ranges[j].Clock {
+				c.ranges = joinRanges(c.ranges)
+				break
+			}
 		}
 	}
 	return ds

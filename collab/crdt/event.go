@@ -67,13 +67,7 @@ func (e *Event) Path() []Step {
 }
 
 // depth is the length of Path.
-func (e *Event) depth() int {
-	n := 0
-	for b := e.target; b.item != nil && b != e.current; b = b.item.parent {
-		n++
-	}
-	return n
-}
+func (e *Event) depth() int { return int(e.target.depth) - int(e.current.depth) }
 
 // Keys says what became of the keys that were changed. A key that has its old value, or none, again is not among them.
 func (e *Event) Keys() []KeyChange {
@@ -173,7 +167,7 @@ func (tx *Tx) notifyType(c *change) {
 	}
 	if tx.doc.watchers > 0 {
 		e := &Event{tx: tx, target: b, current: b, change: c}
-		for p := b; p != nil; p = p.parent() {
+		for p := tx.watched(b); p != nil; p = tx.watched(p.parent()) {
 			tx.addParentEvent(p, e)
 		}
 		if b.ext != nil {
@@ -185,19 +179,48 @@ func (tx *Tx) notifyType(c *change) {
 	}
 }
 
-func (tx *Tx) addParentEvent(b *branch, e *Event) {
-	for i := range tx.parents {
-		if tx.parents[i].b == b {
-			tx.parents[i].events = append(tx.parents[i].events, e)
-			return
+// watched is the type at b or above it that is observed deeply or in an undo manager's scope, nil if there is none. What
+// was found is remembered: many types may lie below it.
+func (tx *Tx) watched(b *branch) *branch {
+	if tx.watchedAt == nil {
+		tx.watchedAt = map[*branch]*branch{}
+	}
+	var found *branch
+	p := b
+	for ; p != nil; p = p.parent() {
+		if known, ok := tx.watchedAt[p]; ok {
+			found = known
+			break
+		}
+		if p.ext != nil && (p.ext.undos > 0 || !p.ext.deepObservers.empty()) {
+			found = p
+			break
 		}
 	}
-	tx.parents = append(tx.parents, parentEvents{b, []*Event{e}})
+	for q := b; q != p; q = q.parent() {
+		tx.watchedAt[q] = found
+	}
+	return found
 }
 
-// changedBelow reports whether b or anything below it was changed. It is known while observers are called.
+func (tx *Tx) addParentEvent(b *branch, e *Event) {
+	if tx.parentAt == nil {
+		tx.parentAt = map[*branch]int{}
+	}
+	i, ok := tx.parentAt[b]
+	if !ok {
+		i = len(tx.parents)
+		tx.parentAt[b] = i
+		tx.parents = append(tx.parents, parentEvents{b: b})
+	}
+	tx.parents[i].events = append(tx.parents[i].events, e)
+}
+
+// changedBelow reports whether b, which an undo manager watches, or anything below it was changed. It is known while
+// observers are called.
 func (tx *Tx) changedBelow(b *branch) bool {
-	return slices.ContainsFunc(tx.parents, func(p parentEvents) bool { return p.b == b })
+	_, ok := tx.parentAt[b]
+	return ok
 }
 
 func (tx *Tx) notifyDeep(p parentEvents) {

@@ -225,71 +225,79 @@ func (tx *Tx) cleanGap(first, at *item, firstAttrs Attributes, attrs *Attributes
 	}
 }
 
+// cleaner deletes, in a transaction of its own, the format marks that what was received made useless.
+type cleaner struct {
+	tx    *Tx
+	texts map[*branch]bool // to be cleaned as a whole
+	order []*branch
+	gaps  map[*item]bool // what lies in gaps that are clean
+}
+
 // cleanGapAround deletes the marks around a deleted item that a later mark of the same gap overrides.
-func (tx *Tx) cleanGapAround(it *item) {
+func (c *cleaner) cleanGapAround(it *item) {
+	if c.gaps[it] {
+		return
+	}
 	for it.right != nil && !it.right.visible() {
 		it = it.right
 	}
 	seen := map[string]bool{}
 	for ; it != nil && !it.visible(); it = it.left {
+		c.gaps[it] = true
 		if it.deleted() || it.kind != kindFormat {
 			continue
 		}
 		if key := it.content.(*format).key; seen[key] {
-			tx.delete(it)
+			c.tx.delete(it)
 		} else {
 			seen[key] = true
 		}
 	}
 }
 
-// cleanText deletes all marks of a text that have no effect.
+// cleanText deletes the marks before the first content of a text that have no effect. Yjs goes on behind it, but there it
+// looks for marks only where content stands.
 func (tx *Tx) cleanText(b *branch) {
-	start := b.start
-	var attrs, startAttrs Attributes
 	for it := b.start; it != nil; it = it.right {
-		if it.deleted() {
-			continue
+		if !it.deleted() && it.kind != kindFormat {
+			var unused Attributes
+			tx.cleanGap(b.start, b.start, nil, &unused)
+			return
 		}
-		if it.kind == kindFormat {
-			attrs.update(it.content.(*format))
-			continue
-		}
-		tx.cleanGap(start, it, startAttrs, &attrs)
-		startAttrs = slices.Clone(attrs)
-		start = it
 	}
 }
 
-// cleanFormatting deletes, in a transaction of its own, the format marks that what was received made useless.
-func (tx *Tx) cleanFormatting() {
-	var texts []*branch
-	note := func(b *branch) {
-		if !slices.Contains(texts, b) {
-			texts = append(texts, b)
-		}
+func (c *cleaner) note(b *branch) {
+	if !c.texts[b] {
+		c.texts[b] = true
+		c.order = append(c.order, b)
 	}
+}
+
+func (tx *Tx) cleanFormatting() {
+	c := &cleaner{texts: map[*branch]bool{}, gaps: map[*item]bool{}}
 	for _, t := range slices.Clone(tx.touched) {
 		if t.before == t.after {
 			continue
 		}
 		tx.each(t.c, Range{t.before, t.after}, func(it *item) {
 			if !it.deleted() && it.kind == kindFormat {
-				note(it.parent)
+				c.note(it.parent)
 			}
 		})
 	}
 	tx.doc.run(Tx{local: true}, func(clean *Tx) {
+		c.tx = clean
 		tx.eachIn(&tx.deletes, func(it *item) {
 			switch {
-			case !it.isItem(), !it.parent.hasFormatting, slices.Contains(texts, it.parent):
+			case !it.isItem(), !it.parent.hasFormatting, c.texts[it.parent]:
 			case it.kind == kindFormat:
-				note(it.parent)
+				c.note(it.parent)
 			default:
-				clean.cleanGapAround(it)
+				c.cleanGapAround(it)
 			}
 		})
-		for _, b := range texts {
+		for _, b := range c.order {
 			clean.cleanText(b)
 		}
 	})

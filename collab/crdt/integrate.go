@@ -1,5 +1,7 @@
 package crdt
 
+import "math"
+
 // missing names the client whose structs must come before it, if any. Otherwise it finds the item's neighbours and
 // parent. A collected neighbour or parent leaves the item without a parent.
 func (tx *Tx) missing(it *item) (client uint64, waits bool) {
@@ -100,14 +102,14 @@ func (tx *Tx) place(it *item) *item {
 	default:
 		o = it.parent.start
 	}
-	seen := &tx.doc.seen
-	seen.reset()
-	undecided := 0 // the items from here on may still come to stand left of it
+	first := tx.doc.beginScan()
+	scan := first // what was seen in an earlier scan than this may not come to stand right of it any more
 	for ; o != nil && o != it.right; o = o.right {
-		seen.add(o)
+		tx.doc.scanned++
+		o.seen = scan
 		if it.sameOrigin(o) {
 			if o.id.Client < it.id.Client {
-				left, undecided = o, seen.len()
+				left, scan = o, scan+1
 			} else if it.sameRightOrigin(o) {
 				break
 			}
@@ -116,58 +118,33 @@ func (tx *Tx) place(it *item) *item {
 		if !o.has(flagOrigin) {
 			break
 		}
-		at := seen.index(tx.doc.store.find(o.origin))
-		if at < 0 {
+		origin := o.left
+		if origin == nil || origin.lastID() != o.origin {
+			origin = tx.doc.store.find(o.origin)
+		}
+		if origin.seen < first {
 			break
 		}
-		if at < undecided {
-			left, undecided = o, seen.len()
+		if origin.seen < scan {
+			left, scan = o, scan+1
 		}
 	}
+	tx.doc.scan = scan
 	return left
 }
 
-// itemList is a list of items that can be searched.
-type itemList struct {
-	items []*item
-	at    map[*item]int // built from indexFrom items on
-}
-
-func (l *itemList) len() int { return len(l.items) }
-
-func (l *itemList) reset() {
-	clear(l.items)
-	l.items = l.items[:0]
-	l.at = nil
-}
-
-func (l *itemList) add(it *item) {
-	l.items = append(l.items, it)
-	n := len(l.items)
-	if n == indexFrom {
-		l.at = make(map[*item]int, 2*indexFrom)
-		for i, x := range l.items {
-			l.at[x] = i
+// beginScan returns a number that is higher than any that an item was seen with.
+func (d *Doc) beginScan() uint32 {
+	if d.scan > math.MaxUint32/2 {
+		d.scan = 0
+		for _, c := range d.store.order {
+			for it := range c.list.from(spot{}) {
+				it.seen = 0
+			}
 		}
 	}
-	if n > indexFrom {
-		l.at[it] = n - 1
-	}
-}
-
-func (l *itemList) index(it *item) int {
-	if l.at != nil {
-		if i, ok := l.at[it]; ok {
-			return i
-		}
-		return -1
-	}
-	for i, x := range l.items {
-		if x == it {
-			return i
-		}
-	}
-	return -1
+	d.scan++
+	return d.scan
 }
 
 // link connects the item with its neighbours. The last item of a key is its value; the one before it is deleted.
@@ -179,6 +156,7 @@ func (tx *Tx) link(it *item) {
 		it.left.right = it
 	case it.has(flagKey):
 		it.right = p.entries.first(it.key)
+		p.entries.begin(it.key, it)
 	default:
 		it.right = p.start
 		p.start = it

@@ -44,6 +44,7 @@ type item struct {
 	length      uint64 // in clocks, for text in UTF-16 units
 	flags       itemFlags
 	kind        kind
+	seen        uint32 // the scan for a place that came by last
 }
 
 // format is the content of a format mark: from here on the attribute has this value.

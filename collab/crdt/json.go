@@ -77,8 +77,9 @@ func parseObject(dec *json.Decoder, depth int) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Set(key.(string), v)
+		o.read(key.(string), v)
 	}
+	o.settle()
 	_, err := dec.Token()
 	return o, err
 }
@@ -98,7 +99,7 @@ func appendJSON(b []byte, v Value, depth int) []byte {
 	case Number:
 		return appendJSNumber(b, float64(v))
 	case BigInt:
-		return strconv.AppendInt(b, int64(v), 10)
+		return appendJSNumber(b, float64(v))
 	case String:
 		return appendJSString(b, string(v))
 	case Bytes:
@@ -115,13 +116,13 @@ func appendJSON(b []byte, v Value, depth int) []byte {
 	case *Object:
 		return appendMembers(b, v.All(), depth)
 	case *Text:
-		return appendJSString(b, plainString(v))
+		return appendJSString(b, appendPlain(nil, v))
 	case *Map:
 		return appendMembers(b, v.All(), depth)
 	case *Array:
 		return appendItems(b, v.b, depth)
 	case *XML:
-		return appendJSString(b, v.String())
+		return appendJSString(b, v.b.appendMarkup(nil))
 	case *Subdoc:
 		return append(b, "{}"...)
 	default:
@@ -189,7 +190,7 @@ func appendJSNumber(b []byte, f float64) []byte {
 	return b
 }
 
-func appendJSString(b []byte, s string) []byte {
+func appendJSString[T string | []byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for i := 0; i < len(s); i++ {

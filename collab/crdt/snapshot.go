@@ -92,12 +92,16 @@ func (tx *Tx) writeState(e encoder, state StateVector) {
 		if clock < c.state() {
 			tx.cleanStart(c, clock)
 		}
-		last := c.index(clock - 1)
-		e.uvarint(uint64(last + 1))
+		last := c.list.find(clock - 1)
+		n := c.list.count(spot{}) - c.list.count(last) + 1
+		e.uvarint(uint64(n))
 		e.client(c.client)
 		e.uvarint(0)
-		for _, it := range c.structs[:last+1] {
+		for it := range c.list.from(spot{}) {
 			it.write(e, 0)
+			if n--; n == 0 {
+				break
+			}
 		}
 	}
 }

@@ -18,16 +18,16 @@ type store struct {
 type clientStructs struct {
 	client  uint64
 	place   int // in store.order
-	structs []*item
+	list    structList
 	touched *Tx    // the transaction that first added a struct since it began
 	before  uint64 // state when touched began
 }
 
 func (c *clientStructs) state() uint64 {
-	if c == nil || len(c.structs) == 0 {
+	if c == nil || c.list.empty() {
 		return 0
 	}
-	return c.structs[len(c.structs)-1].end()
+	return c.list.last().end()
 }
 
 func (s *store) client(client uint64) *clientStructs {
@@ -62,64 +62,39 @@ func (s *store) add(tx *Tx, it *item) {
 		s.order = append(s.order, c)
 	}
 	tx.touch(c)
-	if n := len(c.structs); n > 0 && it.kind == kindGC && c.structs[n-1].kind == kindGC {
-		c.structs[n-1].length += it.length
+	if last := c.list.last(); last != nil && it.kind == kindGC && last.kind == kindGC {
+		last.length += it.length
 		return
 	}
-	c.structs = append(c.structs, it)
-}
-
-// index finds the struct that holds clock, which the caller knows to exist.
-func (c *clientStructs) index(clock uint64) int {
-	structs := c.structs
-	lo, hi := 0, len(structs)-1
-	last := structs[hi]
-	if last.id.Clock <= clock {
-		return hi
-	}
-	mid := int(float64(clock) / float64(last.end()-1) * float64(hi))
-	for lo < hi {
-		it := structs[mid]
-		switch {
-		case it.id.Clock > clock:
-			hi = mid - 1
-		case clock < it.end():
-			return mid
-		default:
-			lo = mid + 1
-		}
-		mid = (lo + hi) / 2
-	}
-	return lo
+	c.list.push(it)
 }
 
 func (s *store) find(id ID) *item {
 	c := s.client(id.Client)
-	return c.structs[c.index(id.Clock)]
+	return c.list.get(c.list.find(id.Clock))
 }
 
-// cleanStart returns the place of a struct that starts at clock; an item is split for it.
-func (tx *Tx) cleanStart(c *clientStructs, clock uint64) int {
-	i := c.index(clock)
-	if it := c.structs[i]; it.id.Clock < clock && it.isItem() {
-		c.structs = slices.Insert(c.structs, i+1, tx.split(it, clock-it.id.Clock))
-		return i + 1
+// cleanStart returns the spot of a struct that starts at clock; an item is split for it.
+func (tx *Tx) cleanStart(c *clientStructs, clock uint64) spot {
+	p := c.list.find(clock)
+	if it := c.list.get(p); it.id.Clock < clock && it.isItem() {
+		p, _ = c.list.insertBehind(p, tx.split(it, clock-it.id.Clock))
 	}
-	return i
+	return p
 }
 
 func (tx *Tx) itemAt(id ID) *item {
 	c := tx.doc.store.client(id.Client)
-	return c.structs[tx.cleanStart(c, id.Clock)]
+	return c.list.get(tx.cleanStart(c, id.Clock))
 }
 
 // itemUntil returns the struct that ends with id.
 func (tx *Tx) itemUntil(id ID) *item {
 	c := tx.doc.store.client(id.Client)
-	i := c.index(id.Clock)
-	it := c.structs[i]
+	p := c.list.find(id.Clock)
+	it := c.list.get(p)
 	if id.Clock != it.end()-1 && it.kind != kindGC {
-		c.structs = slices.Insert(c.structs, i+1, tx.split(it, id.Clock-it.id.Clock+1))
+		c.list.insertBehind(p, tx.split(it, id.Clock-it.id.Clock+1))
 	}
 	return it
 }
@@ -147,17 +122,22 @@ func (tx *Tx) split(it *item, n uint64) *item {
 	return right
 }
 
-// each visits the structs in a range, split at both ends. The visitor may not add structs.
+// each visits the structs in a range, split at both ends. The visitor may not add structs but by splitting.
 func (tx *Tx) each(c *clientStructs, r Range, visit func(*item)) {
 	if r.Len == 0 {
 		return
 	}
-	for i := tx.cleanStart(c, r.Clock); i < len(c.structs) && c.structs[i].id.Clock < r.end(); i++ {
-		it := c.structs[i]
+	p, ok := tx.cleanStart(c, r.Clock), true
+	for ok && c.list.get(p).id.Clock < r.end() {
+		it := c.list.get(p)
 		if r.end() < it.end() {
 			tx.cleanStart(c, r.end())
 		}
 		visit(it)
+		if p.chunk >= len(c.list.chunks) || p.at >= len(c.list.chunks[p.chunk]) || c.list.get(p) != it {
+			p = c.list.find(it.id.Clock) // its chunk was halved
+		}
+		p, ok = c.list.next(p)
 	}
 }
 
@@ -178,16 +158,19 @@ func (tx *Tx) eachIn(ds *DeleteSet, visit func(*item)) {
 	}
 }
 
-// mergeLefts merges the struct at pos with as many left neighbours as it goes and returns how many are gone.
-func (s *store) mergeLefts(c *clientStructs, pos int) int {
-	i := pos
-	for i > 0 && c.structs[i-1].merge(c.structs[i], s) {
-		i--
+// mergeLefts merges the struct at p with as many left neighbours as it goes and returns where it is then, and how many are
+// gone.
+func (s *store) mergeLefts(c *clientStructs, p spot) (at spot, gone int) {
+	for {
+		left, ok := c.list.prev(p)
+		if !ok || !c.list.get(left).merge(c.list.get(p), s) {
+			break
+		}
+		p = left
+		gone++
 	}
-	if i < pos {
-		c.structs = slices.Delete(c.structs, i+1, pos+1)
-	}
-	return pos - i
+	c.list.removeBehind(p, gone)
+	return p, gone
 }
 
 // deleteSet is the set of all deleted structs.
@@ -195,15 +178,16 @@ func (s *store) deleteSet() *DeleteSet {
 	ds := &DeleteSet{}
 	for _, c := range s.order {
 		var ranges []Range
-		for i := 0; i < len(c.structs); i++ {
-			if !c.structs[i].deleted() {
-				continue
+		open := false
+		for it := range c.list.from(spot{}) {
+			switch n := len(ranges); {
+			case !it.deleted():
+				open = false
+			case open:
+				ranges[n-1].Len += it.length
+			default:
+				ranges, open = append(ranges, Range{it.id.Clock, it.length}), true
 			}
-			start := c.structs[i].id.Clock
-			for i+1 < len(c.structs) && c.structs[i+1].deleted() {
-				i++
-			}
-			ranges = append(ranges, Range{start, c.structs[i].end() - start})
 		}
 		if len(ranges) > 0 {
 			ds.client(c.client).ranges = ranges
@@ -239,12 +223,13 @@ func writeTails(e encoder, tails []tail) {
 }
 
 func (c *clientStructs) write(e encoder, clock uint64) {
-	first := c.index(clock)
-	e.uvarint(uint64(len(c.structs) - first))
+	p := c.list.find(clock)
+	e.uvarint(uint64(c.list.count(p)))
 	e.client(c.client)
 	e.uvarint(clock)
-	c.structs[first].write(e, clock-c.structs[first].id.Clock)
-	for _, it := range c.structs[first+1:] {
-		it.write(e, 0)
+	offset := clock - c.list.get(p).id.Clock
+	for it := range c.list.from(p) {
+		it.write(e, offset)
+		offset = 0
 	}
 }

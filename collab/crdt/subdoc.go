@@ -13,6 +13,7 @@ type Subdoc struct {
 	autoLoad bool
 	meta     Value
 	item     *item
+	tx       *Tx // that added it, while it runs
 }
 
 // NewSubdoc returns a reference to insert. meta may be nil.
@@ -90,23 +91,27 @@ func (d *Doc) Subdocs() iter.Seq[*Subdoc] { return slices.Values(d.subdocs) }
 func (d *Doc) OnSubdocs(f func(e SubdocsEvent, tx *Tx)) (cancel func()) { return d.onSubdocs.add(f) }
 
 func (tx *Tx) subdocAdded(s *Subdoc, it *item) {
-	s.item = it
+	s.item, s.tx = it, tx
 	tx.subdocsAdded = append(tx.subdocsAdded, s)
 }
 
 func (tx *Tx) subdocRemoved(s *Subdoc) {
-	if i := slices.Index(tx.subdocsAdded, s); i >= 0 {
-		tx.subdocsAdded = slices.Delete(tx.subdocsAdded, i, i+1)
+	if s.tx == tx {
+		s.tx = nil // it came and went
 		return
 	}
 	tx.subdocsRemoved = append(tx.subdocsRemoved, s)
 }
 
 func (tx *Tx) emitSubdocs() {
+	tx.subdocsAdded = slices.DeleteFunc(tx.subdocsAdded, func(s *Subdoc) bool { return s.tx != tx })
 	if len(tx.subdocsAdded) == 0 && len(tx.subdocsRemoved) == 0 {
 		return
 	}
 	d := tx.doc
+	for _, s := range tx.subdocsAdded {
+		s.tx = nil
+	}
 	d.subdocs = append(d.subdocs, tx.subdocsAdded...)
 	gone := make(map[*Subdoc]bool, len(tx.subdocsRemoved))
 	for _, s := range tx.subdocsRemoved {

@@ -143,6 +143,15 @@ func (t *Text) SetAttribute(tx *Tx, key string, v Value) error {
 	return tx.mapSet(t.b, key, v)
 }
 
+// RemoveAttribute deletes an attribute of the text itself; one that is not there is left so. The error is [ErrDetached].
+func (t *Text) RemoveAttribute(tx *Tx, key string) error {
+	if err := t.editable(tx); err != nil {
+		return err
+	}
+	tx.mapDelete(t.b, key)
+	return nil
+}
+
 func textItem(s string) item {
 	s = cleanUTF8(s)
 	return item{kind: kindString, text: []byte(s), length: uint64(UTF16Len(s))}

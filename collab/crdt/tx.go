@@ -22,7 +22,11 @@ type Tx struct {
 	changes []*change // one for each shared type, in order; those forgotten have none
 	parents []parentEvents
 
-	changeOfBranch map[*branch]*change // built from indexFrom changes on
+	parentAt  map[*branch]int     // index in parents
+	watchedAt map[*branch]*branch // what watched found
+
+	changeOfBranch map[*branch]*change    // built from indexFrom changes on
+	touchedAt      map[*clientStructs]int // as far as it is built
 
 	cleanFormats   bool
 	subdocsAdded   []*Subdoc
@@ -37,9 +41,10 @@ type touchedClient struct {
 
 // change says what happened to one shared type.
 type change struct {
-	b    *branch
-	list bool
-	keys []string
+	b     *branch
+	list  bool
+	keys  []string
+	known map[string]bool // keys, from indexFrom of them on
 }
 
 type parentEvents struct {
@@ -82,10 +87,27 @@ func (tx *Tx) touch(c *clientStructs) {
 }
 
 func (tx *Tx) find(c *clientStructs) *touchedClient {
+	if len(tx.touched) >= indexFrom {
+		return tx.findIndexed(c)
+	}
 	for i := range tx.touched {
 		if tx.touched[i].c == c {
 			return &tx.touched[i]
 		}
+	}
+	return nil
+}
+
+// findIndexed brings the index up to what was touched since.
+func (tx *Tx) findIndexed(c *clientStructs) *touchedClient {
+	if tx.touchedAt == nil {
+		tx.touchedAt = make(map[*clientStructs]int)
+	}
+	for i := len(tx.touchedAt); i < len(tx.touched); i++ {
+		tx.touchedAt[tx.touched[i].c] = i
+	}
+	if i, ok := tx.touchedAt[c]; ok {
+		return &tx.touched[i]
 	}
 	return nil
 }
@@ -119,10 +141,25 @@ func (tx *Tx) changedIn(b *branch, it *item) {
 		return
 	}
 	c := tx.changeOf(b)
-	if !it.has(flagKey) {
+	if it.has(flagKey) {
+		c.addKey(it.key)
+	} else {
 		c.list = true
-	} else if !slices.Contains(c.keys, it.key) {
-		c.keys = append(c.keys, it.key)
+	}
+}
+
+func (c *change) addKey(key string) {
+	if c.known[key] || c.known == nil && slices.Contains(c.keys, key) {
+		return
+	}
+	c.keys = append(c.keys, key)
+	if len(c.keys) == indexFrom {
+		c.known = make(map[string]bool, 2*indexFrom)
+		for _, k := range c.keys {
+			c.known[k] = true
+		}
+	} else if c.known != nil {
+		c.known[key] = true
 	}
 }
 
@@ -195,6 +232,7 @@ func (d *Doc) finishAll() {
 func (tx *Tx) finish() {
 	tx.deletes.normalize()
 	slices.SortFunc(tx.touched, func(a, b touchedClient) int { return cmp.Compare(a.c.place, b.c.place) })
+	tx.touchedAt = nil
 	for i := range tx.touched {
 		tx.touched[i].after = tx.touched[i].c.state()
 	}
@@ -221,10 +259,13 @@ func (tx *Tx) settle() {
 
 func (tx *Tx) collect(ds *DeleteSet) {
 	for _, cr := range ds.clients {
-		c := tx.doc.store.client(cr.client)
+		list := &tx.doc.store.client(cr.client).list
 		for _, r := range slices.Backward(cr.ranges) {
-			for i := c.index(r.Clock); i < len(c.structs) && c.structs[i].id.Clock < r.end(); i++ {
-				if it := c.structs[i]; it.isItem() && it.deleted() && !it.has(flagKeep) {
+			for it := range list.from(list.find(r.Clock)) {
+				if it.id.Clock >= r.end() {
+					break
+				}
+				if it.isItem() && it.deleted() && !it.has(flagKeep) {
 					it.collect(false)
 				}
 			}
@@ -234,15 +275,23 @@ func (tx *Tx) collect(ds *DeleteSet) {
 
 // mergeDeleted merges from right to left what was deleted, with its neighbours.
 func (tx *Tx) mergeDeleted(ds *DeleteSet) {
-	s := &tx.doc.store
 	for _, cr := range ds.clients {
-		c := s.client(cr.client)
+		c := tx.doc.store.client(cr.client)
 		for _, r := range slices.Backward(cr.ranges) {
-			i := min(len(c.structs)-1, 1+c.index(r.end()-1))
-			for i > 0 && c.structs[i].id.Clock >= r.Clock {
-				i -= 1 + s.mergeLefts(c, i)
+			p := c.list.find(r.end() - 1)
+			if right, ok := c.list.next(p); ok {
+				p = right
 			}
+			tx.mergeFrom(c, p, r.Clock)
 		}
+	}
+}
+
+// mergeFrom merges from p to the left all structs from clock on.
+func (tx *Tx) mergeFrom(c *clientStructs, p spot, clock uint64) {
+	for p != (spot{}) && c.list.get(p).id.Clock >= clock {
+		p, _ = tx.doc.store.mergeLefts(c, p)
+		p, _ = c.list.prev(p)
 	}
 }
 
@@ -251,10 +300,14 @@ func (tx *Tx) mergeAdded() {
 		if t.before == t.after {
 			continue
 		}
-		first := max(t.c.index(t.before), 1)
-		for i := len(t.c.structs) - 1; i >= first; {
-			i -= 1 + tx.doc.store.mergeLefts(t.c, i)
+		first := t.c.list.find(t.before)
+		if first == (spot{}) {
+			var ok bool
+			if first, ok = t.c.list.next(first); !ok {
+				continue
+			}
 		}
+		tx.mergeFrom(t.c, t.c.list.end(), t.c.list.get(first).id.Clock)
 	}
 }
 
@@ -262,12 +315,14 @@ func (tx *Tx) mergeSplits() {
 	s := &tx.doc.store
 	for _, id := range slices.Backward(tx.splits) {
 		c := s.client(id.Client)
-		i := c.index(id.Clock)
-		if i+1 < len(c.structs) && s.mergeLefts(c, i+1) > 1 {
-			continue
+		p := c.list.find(id.Clock)
+		if right, ok := c.list.next(p); ok {
+			if _, gone := s.mergeLefts(c, right); gone > 1 {
+				continue
+			}
 		}
-		if i > 0 {
-			s.mergeLefts(c, i)
+		if p != (spot{}) {
+			s.mergeLefts(c, p)
 		}
 	}
 }

@@ -65,12 +65,16 @@ func NewUndoManager(d *Doc, o UndoOptions, scope ...SharedType) *UndoManager {
 	u := &UndoManager{doc: d, o: o}
 	for _, t := range scope {
 		u.scope = append(u.scope, t.branch())
+		t.branch().more().undos++
 	}
 	d.watchers++
 	stop := d.afterTx.add(func(tx, _ *Tx) { u.track(tx) })
 	u.cancel = func() {
 		stop()
 		d.watchers--
+		for _, b := range u.scope {
+			b.ext.undos--
+		}
 	}
 	return u
 }
@@ -398,7 +402,7 @@ func (r *reverter) replaceable(it *item) bool {
 // copy is a new item with the same content, not yet placed. A shared type comes back empty.
 func (it *item) copy() item {
 	c := item{kind: it.kind, length: it.length, key: it.key, flags: it.flags & flagKey, content: it.content}
-	c.text = slices.Clip(it.text)
+	c.text = slices.Clone(it.text) // cutting a text may write into it
 	switch content := it.content.(type) {
 	case *branch:
 		c.content = content.blank()

@@ -69,19 +69,46 @@ func unitIndex[T string | []byte](s T, unit int) (at int, inPair bool) {
 
 const replacement = "\uFFFD"
 
-// splitText cuts text behind its first n UTF-16 units. A cut through a surrogate pair leaves a replacement character on
-// either side, as in Yjs. The left part cannot grow into the right one.
+// splitText cuts text behind its first n UTF-16 units and takes its memory. A cut through a surrogate pair leaves a
+// replacement character on either side, as in Yjs. The left part cannot grow into the right one. The work is that of the
+// shorter part, so that cutting a text to pieces takes little more than one pass.
 func splitText(text []byte, units, n int) (left, right []byte) {
 	if len(text) == units {
 		return text[:n:n], text[n:]
 	}
-	at, inPair := unitIndex(text, n)
-	if !inPair {
+	at, inPair := nearIndex(text, units, n)
+	switch {
+	case !inPair:
 		return text[:at:at], text[at:]
+	case at < len(text)-at:
+		left = slices.Concat(text[:at], []byte(replacement))
+		right = text[at+1:]
+		copy(right, replacement)
+	default:
+		right = append([]byte(replacement), text[at+4:]...)
+		left = text[: at+3 : at+3]
+		copy(left[at:], replacement)
 	}
-	left = slices.Concat(text[:at], []byte(replacement))
-	right = append([]byte(replacement), text[at+4:]...)
 	return left, right
+}
+
+// nearIndex is unitIndex from the nearer end.
+func nearIndex(text []byte, units, n int) (at int, inPair bool) {
+	if n <= units/2 {
+		return unitIndex(text, n)
+	}
+	at = len(text)
+	for left := units - n; left > 0; {
+		for at--; at > 0 && !utf8.RuneStart(text[at]); at-- {
+		}
+		if left--; text[at] >= 0xf0 {
+			if left == 0 {
+				return at, true
+			}
+			left--
+		}
+	}
+	return at, false
 }
 
 // tailText returns text from its n-th UTF-16 unit on without changing it.
@@ -89,8 +116,14 @@ func tailText(text []byte, units, n int) []byte {
 	if n == 0 {
 		return text
 	}
-	_, right := splitText(text, units, n)
-	return right
+	if len(text) == units {
+		return text[n:]
+	}
+	at, inPair := nearIndex(text, units, n)
+	if !inPair {
+		return text[at:]
+	}
+	return append([]byte(replacement), text[at+4:]...)
 }
 
 // cleanUTF8 returns s with every byte that is not UTF-8 replaced.

@@ -98,6 +98,38 @@ func (o *Object) reindex(from int) {
 	}
 }
 
+// read sets a key as Set does, but leaves the order to settle.
+func (o *Object) read(key string, v Value) {
+	if i := o.find(key); i >= 0 {
+		o.members[i].value = v
+		return
+	}
+	o.members = append(o.members, member{key, v})
+	o.reindex(len(o.members) - 1)
+}
+
+// settle puts index-like keys first.
+func (o *Object) settle() {
+	compare := func(a, b member) int {
+		i, first := indexKey(a.key)
+		j, second := indexKey(b.key)
+		switch {
+		case first && second:
+			return cmp.Compare(i, j)
+		case first:
+			return -1
+		case second:
+			return 1
+		default:
+			return 0
+		}
+	}
+	if !slices.IsSortedFunc(o.members, compare) {
+		slices.SortStableFunc(o.members, compare)
+		o.reindex(0)
+	}
+}
+
 func (o *Object) find(key string) int {
 	if o.index != nil {
 		if i, ok := o.index[key]; ok {

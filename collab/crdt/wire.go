@@ -53,7 +53,7 @@ func (r *reader) longUvarint(v uint64, shift uint) uint64 {
 		if r.err != nil {
 			return 0
 		}
-		if shift > 49 && uint64(b&0x7f) > maxInt>>shift {
+		if uint64(b&0x7f) > maxInt>>shift {
 			r.fail("integer out of range")
 			return 0
 		}
@@ -215,11 +215,12 @@ func (r *reader) anyObject(depth int) Value {
 	o := &Object{members: make([]member, 0, min(n, 64))}
 	for range n {
 		key := r.string()
-		o.Set(key, r.any(depth+1))
+		o.read(key, r.any(depth+1))
 		if r.err != nil {
 			break
 		}
 	}
+	o.settle()
 	return o
 }
 

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,109 +29,108 @@ func (x *XML) Attributes() iter.Seq2[string, Value] { return x.b.eachEntry }
 // String is the markup, as Yjs prints it: names in lower case, attributes sorted, nothing escaped.
 func (x *XML) String() string {
 	defer x.hold("XML.String")()
-	var b strings.Builder
-	x.b.writeXML(&b)
-	return b.String()
+	return string(x.b.appendMarkup(nil))
 }
 
-func (b *branch) writeXML(w *strings.Builder) {
-	if b.kind != branchXMLElement {
-		b.writeChildren(w)
-		return
+func (b *branch) appendMarkup(w []byte) []byte {
+	name := ""
+	if b.kind == branchXMLElement {
+		name = strings.ToLower(b.name)
+		w = append(append(w, '<'), name...)
+		var keys []string
+		for key := range b.eachEntry {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			v, _ := b.entry(key)
+			w = append(appendPlain(append(append(append(w, ' '), key...), `="`...), v), '"')
+		}
+		w = append(w, '>')
 	}
-	name := strings.ToLower(b.name)
-	w.WriteString("<" + name)
-	var keys []string
-	for key := range b.eachEntry {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		v, _ := b.entry(key)
-		w.WriteString(" " + key + `="` + plainString(v) + `"`)
-	}
-	w.WriteString(">")
-	b.writeChildren(w)
-	w.WriteString("</" + name + ">")
-}
-
-func (b *branch) writeChildren(w *strings.Builder) {
 	for _, v := range b.values {
-		w.WriteString(plainString(v))
+		w = appendPlain(w, v)
 	}
+	if b.kind == branchXMLElement {
+		w = append(append(append(w, "</"...), name...), '>')
+	}
+	return w
 }
 
-// plainString is how a value reads inside markup: as JavaScript makes a string of it.
-func plainString(v Value) string {
+// appendPlain appends a value as it reads inside markup: as JavaScript makes a string of it.
+func appendPlain(w []byte, v Value) []byte {
 	switch v := v.(type) {
 	case String:
-		return string(v)
+		return append(w, v...)
 	case Undefined:
-		return "undefined"
+		return append(w, "undefined"...)
 	case Number:
 		switch f := float64(v); {
 		case math.IsNaN(f):
-			return "NaN"
+			return append(w, "NaN"...)
 		case math.IsInf(f, 1):
-			return "Infinity"
+			return append(w, "Infinity"...)
 		case math.IsInf(f, -1):
-			return "-Infinity"
+			return append(w, "-Infinity"...)
 		}
 	case Bytes:
-		list := make(List, len(v))
 		for i, b := range v {
-			list[i] = Number(b)
+			if i > 0 {
+				w = append(w, ',')
+			}
+			w = strconv.AppendUint(w, uint64(b), 10)
 		}
-		return joinedString(list)
+		return w
 	case List:
-		return joinedString(v)
+		return appendJoined(w, v)
 	case *Text:
 		if v.b.kind == branchXMLText {
-			return v.markup()
+			return v.appendMarkup(w)
 		}
-		return v.String()
+		return append(w, v.String()...)
 	case *XML:
-		return v.String()
+		return v.b.appendMarkup(w)
 	case *Array, *Map, *Object, *Subdoc:
-		return "[object Object]"
+		return append(w, "[object Object]"...)
 	}
-	return string(AppendJSON(nil, v))
+	return AppendJSON(w, v)
 }
 
-// joinedString is a list as JavaScript makes a string of it: elements with commas between them, null as nothing.
-func joinedString(list List) string {
-	parts := make([]string, len(list))
+// appendJoined appends a list's elements with commas between them, null as nothing.
+func appendJoined(w []byte, list List) []byte {
 	for i, v := range list {
+		if i > 0 {
+			w = append(w, ',')
+		}
 		switch v.(type) {
 		case Undefined, Null:
 		default:
-			parts[i] = plainString(v)
+			w = appendPlain(w, v)
 		}
 	}
-	return strings.Join(parts, ",")
+	return w
 }
 
-// markup is the text with its attributes as elements around it.
-func (t *Text) markup() string {
-	var b strings.Builder
+// appendMarkup appends the text with its attributes as elements around it.
+func (t *Text) appendMarkup(w []byte) []byte {
 	for _, op := range t.Delta() {
 		attrs := slices.Clone(op.Attributes)
 		slices.SortFunc(attrs, func(x, y Attribute) int { return strings.Compare(x.Key, y.Key) })
 		for _, a := range attrs {
-			b.WriteString("<" + a.Key)
+			w = append(append(w, '<'), a.Key...)
 			if o, ok := a.Value.(*Object); ok {
 				members := slices.Clone(o.members)
 				slices.SortFunc(members, func(x, y member) int { return strings.Compare(x.key, y.key) })
 				for _, m := range members {
-					b.WriteString(" " + m.key + `="` + plainString(m.value) + `"`)
+					w = append(appendPlain(append(append(append(w, ' '), m.key...), `="`...), m.value), '"')
 				}
 			}
-			b.WriteString(">")
+			w = append(w, '>')
 		}
-		b.WriteString(plainString(op.Insert))
+		w = appendPlain(w, op.Insert)
 		for _, a := range slices.Backward(attrs) {
-			b.WriteString("</" + a.Key + ">")
+			w = append(append(append(w, "</"...), a.Key...), '>')
 		}
 	}
-	return b.String()
+	return w
 }
