@@ -94,3 +94,38 @@ func ExampleDoc_Restore() {
 	fmt.Println(old.Text("source"))
 	// Output: first
 }
+
+// Updates can be kept and merged without a document, and what a replica lacks can be cut out of them.
+func ExampleMergeUpdates() {
+	d := crdt.New(crdt.Options{})
+	var log [][]byte
+	d.OnUpdate(func(update []byte, _ *crdt.Tx) { log = append(log, update) })
+	for _, word := range []string{"one ", "two ", "three"} {
+		d.Transact(func(tx *crdt.Tx) { must(d.Text("t").Insert(tx, d.Text("t").Len(), word)) })
+	}
+	merged, err := crdt.MergeUpdates(log...)
+	must(err)
+	behind := crdt.New(crdt.Options{})
+	must(behind.ApplyUpdate(log[0], "log"))
+	missing, err := crdt.DiffUpdate(merged, behind.StateVector())
+	must(err)
+	must(behind.ApplyUpdate(missing, "log"))
+	fmt.Println(behind.Text("t"))
+	// Output: one two three
+}
+
+// What comes too early waits for what it stands on.
+func ExampleDoc_HasPending() {
+	d, other := crdt.New(crdt.Options{}), crdt.New(crdt.Options{})
+	var sent [][]byte
+	d.OnUpdate(func(update []byte, _ *crdt.Tx) { sent = append(sent, update) })
+	d.Transact(func(tx *crdt.Tx) { must(d.Text("t").Insert(tx, 0, "world")) })
+	d.Transact(func(tx *crdt.Tx) { must(d.Text("t").Insert(tx, 0, "hello ")) })
+	must(other.ApplyUpdate(sent[1], "late"))
+	fmt.Printf("%q %t\n", other.Text("t"), other.HasPending())
+	must(other.ApplyUpdate(sent[0], "late"))
+	fmt.Printf("%q %t\n", other.Text("t"), other.HasPending())
+	// Output:
+	// "" true
+	// "hello world" false
+}

@@ -1,5 +1,7 @@
 package crdt
 
+import "fmt"
+
 // Calls that edit XML, for the programs of the tests: there are none for others.
 
 // NewXMLElement returns an element that belongs to no document yet.
@@ -14,11 +16,11 @@ func NewXMLHook(name string) SharedType {
 
 // NewXMLText returns an XML text that belongs to no document yet.
 func NewXMLText(content string) SharedType {
-	b := newShared(branchXMLText, "", nil)
-	b.ext.prelim = func(tx *Tx) error {
+	var b *branch
+	b = newShared(branchXMLText, "", func(tx *Tx) error {
 		tx.textInsert(b, 0, content)
 		return nil
-	}
+	})
 	return b.value().(SharedType)
 }
 
@@ -36,5 +38,69 @@ func XMLSet(tx *Tx, x *XML, key string, v Value) error { return tx.mapSet(x.b, k
 // XMLUnset deletes an attribute.
 func XMLUnset(tx *Tx, x *XML, key string) { tx.mapDelete(x.b, key) }
 
-// TextUnset deletes an attribute of a text itself.
-func TextUnset(tx *Tx, t *Text, key string) { tx.mapDelete(t.b, key) }
+// Check looks for a fault in how a document's structs hang together, and returns an error that says where.
+func Check(d *Doc) error {
+	for _, c := range d.store.order {
+		clock := uint64(0)
+		for _, chunk := range c.list.chunks {
+			if len(chunk) == 0 || len(chunk) > chunkLen {
+				return fmt.Errorf("client %d has a chunk of %d structs", c.client, len(chunk))
+			}
+			for _, it := range chunk {
+				if it.id != (ID{c.client, clock}) || it.length == 0 {
+					return fmt.Errorf("struct %v of length %d stands at clock %d of client %d", it.id, it.length, clock, c.client)
+				}
+				clock = it.end()
+				if b := it.branchOf(); b != nil && !it.deleted() {
+					if err := checkBranch(b); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	for _, b := range d.roots {
+		if err := checkBranch(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkBranch(b *branch) error {
+	n := 0
+	var left *item
+	for it := b.start; it != nil; left, it = it, it.right {
+		if it.left != left || it.parent != b || it.has(flagKey) {
+			return fmt.Errorf("item %v of a list hangs wrong", it.id)
+		}
+		if it.visible() {
+			n += int(it.length)
+		}
+	}
+	if n != b.length {
+		return fmt.Errorf("a list of length %d says %d", n, b.length)
+	}
+	for i := range b.entries.len() {
+		e := b.entries.list[i]
+		if e.item.right != nil || e.first.left != nil {
+			return fmt.Errorf("key %q does not begin and end where it should", e.key)
+		}
+		it := e.first
+		for ; it != e.item; it = it.right {
+			if it == nil || it.parent != b || it.key != e.key || it.right == nil || it.right.left != it {
+				return fmt.Errorf("key %q hangs wrong", e.key)
+			}
+		}
+	}
+	return nil
+}
+
+// Work is how many structs were moved and how many items were come by in search of a place, which counting statements
+// leaves out.
+func Work(d *Doc) (n uint64) {
+	for _, c := range d.store.order {
+		n += c.list.moved
+	}
+	return n + d.scanned
+}

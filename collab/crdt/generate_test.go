@@ -3,6 +3,7 @@ package crdt_test
 import (
 	"math/rand/v2"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/jupyter-drive/jupyter-drive/collab/crdt"
 )
@@ -13,6 +14,7 @@ type scenario struct {
 	Delivery                                             string // to one more document that edits nothing
 	Peers                                                int    // 0 for 2 to 6
 	Long                                                 bool
+	Portable                                             bool // no surrogate pairs, which an edit could cut in two, and objects of one key
 }
 
 // maker makes up a program while it runs.
@@ -32,7 +34,7 @@ func play(seed uint64, o scenario) *machine {
 	m.second = m.rng.IntN(3) == 0
 	peers := o.Peers
 	if peers == 0 {
-		peers = 2 + min(m.rng.IntN(5), m.rng.IntN(5))
+		peers = 2 + min(m.rng.IntN(5), m.rng.IntN(5), m.rng.IntN(5))
 	}
 	for i := range peers {
 		m.open(uint64(m.rng.Uint32()), i)
@@ -64,11 +66,11 @@ func (m *maker) length() int {
 	}
 	switch r := m.rng.IntN(100); {
 	case r < 70:
-		return 2 + m.rng.IntN(6)
+		return 1 + m.rng.IntN(5)
 	case r < 94:
-		return 6 + m.rng.IntN(11)
+		return 4 + m.rng.IntN(9)
 	case r < 99:
-		return 16 + m.rng.IntN(21)
+		return 12 + m.rng.IntN(19)
 	default:
 		return 40 + m.rng.IntN(100)
 	}
@@ -176,7 +178,14 @@ func (m *maker) shuffled(edits []int) []int {
 
 var words = []string{"a", "b", "hello", " ", "\n", "é", "日本", "😀", "👩‍👩‍👧", "\x00", "x\"y\\", "long enough to be cut in the middle"}
 
-func (m *maker) word() string { return words[m.rng.IntN(len(words))] }
+func (m *maker) word() string {
+	for {
+		w := words[m.rng.IntN(len(words))]
+		if !m.o.Portable || crdt.UTF16Len(w) == utf8.RuneCountInString(w) {
+			return w
+		}
+	}
+}
 
 // edit lets one peer do something.
 func (m *maker) edit(i int) {
@@ -440,7 +449,9 @@ func (m *maker) value(depth int) sample {
 	case 6:
 		o := &crdt.Object{}
 		o.Set("k", crdt.Number(2))
-		o.Set("1", crdt.Null{})
+		if !m.o.Portable {
+			o.Set("1", crdt.Null{})
+		}
 		return sample{v: o}
 	case 7:
 		if m.o.Subdocs {

@@ -1,46 +1,228 @@
 package crdt_test
 
 import (
-	"bytes"
 	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/jupyter-drive/jupyter-drive/collab/crdt"
 )
 
-// TestHostileMemory applies a megabyte of the smallest structs of each kind and counts what stays in memory.
+// hostile are updates of about the given size that are as bad as their kind can be: of the smallest structs, or such that
+// a careless engine walks or moves all that is there for each of them.
+var hostile = map[string]func(size int) []byte{
+	"collected":    func(size int) []byte { return repeated(size, []byte{0, 1}) },
+	"gaps":         func(size int) []byte { return repeated(size, []byte{10, 1}) },
+	"deleted":      func(size int) []byte { return repeated(size, []byte{0x81, 1, 0, 1}) },
+	"text":         func(size int) []byte { return repeated(size, []byte{0x84, 1, 0, 1, 'x'}) },
+	"shared types": func(size int) []byte { return repeated(size, []byte{0x87, 1, 0, 0}) },
+	"values":       func(size int) []byte { return repeated(size, []byte{0x88, 1, 0, 1, 126}) },
+	"formats":      func(size int) []byte { return repeated(size, []byte{0x86, 1, 0, 1, 'b', 1, '1'}) },
+	"values of one key": func(size int) []byte {
+		return repeated(size, []byte{0x28, 1, 1, 'm', 1, 'k', 1, 126})
+	},
+	"keys": func(size int) []byte {
+		return sections(size, func(b []byte, i int) []byte {
+			return append(named(append(b, 0x28, 1, 1, 'm'), i), 1, 126)
+		})
+	},
+	"subdocuments that go at once": func(size int) []byte {
+		return repeated(size, []byte{0x29, 1, 1, 'm', 1, 'k', 1, 'g', 118, 0})
+	},
+	"keys of an object, descending": func(size int) []byte {
+		n := size / 8
+		b := binary.AppendUvarint([]byte{1, 1, 1, 0, 8, 1, 1, 'a', 1, 118}, uint64(n))
+		for i := n; i > 0; i-- {
+			key := strconv.Itoa(100_000 + i)
+			b = append(append(binary.AppendUvarint(b, uint64(len(key))), key...), 126)
+		}
+		return append(b, 0)
+	},
+	"attributes": func(size int) []byte {
+		return sections(size, func(b []byte, i int) []byte {
+			if i == 0 {
+				return append(b, 4, 1, 1, 't', 1, 'x')
+			}
+			return append(named(append(b, 0x46, 1, 0), i), 1, '1')
+		})
+	},
+	"one client for each struct": func(size int) []byte {
+		n := size / 9
+		b := binary.AppendUvarint(nil, uint64(n))
+		for i := n; i > 0; i-- {
+			b = binary.AppendUvarint(append(b, 1), uint64(i))
+			b = append(b, 0, 4, 1, 1, 't', 1, 'x')
+		}
+		return append(b, 0)
+	},
+	"one client waits for each": func(size int) []byte {
+		n := size / 8
+		b := binary.AppendUvarint(nil, uint64(n))
+		for i := n; i > 0; i-- {
+			b = binary.AppendUvarint(append(b, 1), uint64(i))
+			b = append(b, 5, 4, 1, 1, 't', 1, 'x')
+		}
+		return append(b, 0)
+	},
+	"deletions from right to left":  func(size int) []byte { return deletions(size, "x", true) },
+	"deletions from left to right":  func(size int) []byte { return deletions(size, "x", false) },
+	"deletions in long characters":  func(size int) []byte { return deletions(size, "\U0001F600", true) },
+	"deletions in short characters": func(size int) []byte { return deletions(size, "é", true) },
+	"cuts from right to left":       func(size int) []byte { return cuts(size, "x") },
+	"cuts inside pairs":             func(size int) []byte { return cuts(size, "\U0001F600") },
+	"types in types": func(size int) []byte {
+		return sections(size, func(b []byte, i int) []byte {
+			if i == 0 {
+				return append(b, 7, 1, 1, 'a', 0)
+			}
+			return append(binary.AppendUvarint(append(b, 7, 0, 1), uint64(i-1)), 0)
+		})
+	},
+	"deleted text of a formatted one": func(size int) []byte {
+		n := size / 12
+		b := binary.AppendUvarint([]byte{1}, uint64(n))
+		b = append(b, 1, 0, 6, 1, 1, 't', 1, 'b', 1, '1')
+		for i := 1; i < n; i++ {
+			b = append(binary.AppendUvarint(append(b, 0x84, 1), uint64(i-1)), 1, 'x')
+		}
+		b = binary.AppendUvarint(append(b, 1, 1), uint64(n/2))
+		for i := range n / 2 {
+			b = append(binary.AppendUvarint(b, uint64(2*i+1)), 1)
+		}
+		return b
+	},
+}
+
+// repeated is an update of one client with one struct over and over, behind a text.
+func repeated(size int, piece []byte) []byte {
+	return sections(size, func(b []byte, i int) []byte {
+		if i == 0 {
+			return append(b, 4, 1, 1, 't', 1, 'x')
+		}
+		return append(b, piece...)
+	})
+}
+
+// sections is an update of client 1 with as many structs as there is room for.
+func sections(size int, add func(b []byte, i int) []byte) []byte {
+	var b []byte
+	n := 0
+	for ; len(b) < size; n++ {
+		b = add(b, n)
+	}
+	head := append(binary.AppendUvarint([]byte{1}, uint64(n)), 1, 0)
+	return append(append(head, b...), 0)
+}
+
+// named appends a key that no other number gives.
+func named(b []byte, i int) []byte {
+	key := strconv.FormatInt(int64(i), 36)
+	return append(binary.AppendUvarint(b, uint64(len(key))), key...)
+}
+
+// deletions deletes every other unit of a text, each in a range of its own, or with client 1 named again for each range if
+// they come in an order that is refused in one.
+func deletions(size int, char string, backwards bool) []byte {
+	n := size / (8 + len(char))
+	text := strings.Repeat(char, n)
+	b := append(binary.AppendUvarint([]byte{1, 1, 1, 0, 4, 1, 1, 't'}, uint64(len(text))), text...)
+	b = binary.AppendUvarint(append(b, 1, 1), uint64(n/2))
+	for i := range n / 2 {
+		if backwards {
+			i = n/2 - 1 - i
+		}
+		b = append(binary.AppendUvarint(b, uint64(2*i+1)), 1)
+	}
+	return b
+}
+
+// cuts inserts a character at every second place of another client's text, from right to left.
+func cuts(size int, char string) []byte {
+	n := size / (16 + len(char))
+	text := strings.Repeat(char, n)
+	b := binary.AppendUvarint([]byte{2}, uint64(n/2))
+	b = append(b, 2, 0)
+	for i := n/2 - 1; i >= 0; i-- {
+		b = append(binary.AppendUvarint(append(b, 0x84, 1), uint64(2*i)), 1, 'y')
+	}
+	b = append(binary.AppendUvarint(append(b, 1, 1, 0, 4, 1, 1, 't'), uint64(len(text))), text...)
+	return append(b, 0)
+}
+
+// applyHostile applies an update to a document that is watched as rooms watch theirs.
+func applyHostile(update []byte) (*crdt.Doc, error) {
+	d := crdt.New(crdt.Options{})
+	d.Array("a").ObserveDeep(func([]*crdt.Event, *crdt.Tx) {})
+	d.Map("m").ObserveDeep(func([]*crdt.Event, *crdt.Tx) {})
+	d.Text("t").ObserveDeep(func([]*crdt.Event, *crdt.Tx) {})
+	d.OnUpdate(func([]byte, *crdt.Tx) {})
+	return d, d.ApplyUpdate(update, "peer")
+}
+
+// Environment of the test binary when it runs as a child of itself.
+const (
+	childKind = "JUPYTER_DRIVE_TEST_HOSTILE"
+	childSize = "JUPYTER_DRIVE_TEST_HOSTILE_SIZE"
+)
+
+// TestHostileChild applies one hostile update in a process of its own.
+func TestHostileChild(t *testing.T) {
+	kind := os.Getenv(childKind)
+	if kind == "" {
+		t.Skip("runs as a child of TestHostileMemory and TestWorkIsLinear")
+	}
+	size, err := strconv.Atoi(os.Getenv(childSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := hostile[kind](size)
+	// Collecting soon makes what is in use at the most nearly what is needed.
+	debug.SetGCPercent(20)
+	d, err := applyHostile(update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(crdt.Check(d))
+	if n := crdt.Work(d); conflicts[kind] == 0 && n > 128*uint64(len(update)) {
+		t.Errorf("%d bytes of input move structs or come by them %d times", len(update), n)
+	}
+	_ = d.EncodeStateAsUpdate(nil)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fmt.Printf("input %d system %d\n", len(update), m.Sys)
+}
+
+// TestHostileMemory applies a megabyte of each kind in a child and looks at all memory that it took from the system. What a
+// child can get is limited to what is promised, and some for the program itself.
 func TestHostileMemory(t *testing.T) {
-	const size = 1 << 20
-	first := []byte{4, 1, 1, 't', 1, 'x'}
-	for name, piece := range map[string][]byte{
-		"collected":    {0, 1},
-		"gaps":         {10, 1},
-		"deleted":      {0x81, 1, 0, 1},
-		"text":         {0x84, 1, 0, 1, 'x'},
-		"shared types": {0x87, 1, 0, 0},
-		"values":       {0x88, 1, 0, 1, 126},
-	} {
-		t.Run(name, func(t *testing.T) {
-			n := size / len(piece)
-			update := binary.AppendUvarint([]byte{1}, uint64(n+1))
-			update = append(append(update, 1, 0), first...)
-			update = append(append(update, bytes.Repeat(piece, n)...), 0)
-			var before, after runtime.MemStats
-			runtime.GC()
-			runtime.ReadMemStats(&before)
-			d := crdt.New(crdt.Options{})
-			if err := d.ApplyUpdate(update, ""); err != nil {
-				t.Fatal(err)
+	if os.Getenv("JUPYTER_DRIVE_TEST_FULL") == "" {
+		t.Skip("runs with JUPYTER_DRIVE_TEST_FULL=1: make conformance")
+	}
+	t.Parallel()
+	for kind := range hostile {
+		t.Run(kind, func(t *testing.T) {
+			size := 1 << 20 / max(1, conflicts[kind])
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestHostileChild$")
+			cmd.Env = append(os.Environ(), childKind+"="+kind, childSize+"="+strconv.Itoa(size), "GOMEMLIMIT=96MiB")
+			// A Go program reserves about a gigabyte of addresses; beyond them there is nothing to be had.
+			cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", `ulimit -v 1500000; exec "$0" "$@"`}, cmd.Args...)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
 			}
-			runtime.GC()
-			runtime.ReadMemStats(&after)
-			used := int(after.HeapAlloc) - int(before.HeapAlloc)
-			if limit := 32<<20 + 64*len(update); used > limit {
-				t.Errorf("%d bytes of input hold %d bytes of memory, want at most %d", len(update), used, limit)
+			var input, system int
+			if _, err := fmt.Sscanf(string(out), "input %d system %d", &input, &system); err != nil {
+				t.Fatalf("%v\n%s", err, out)
 			}
-			if len(d.StateVector()) != 1 {
-				t.Error("nothing was applied")
+			if limit := 32<<20 + 64*input; system > limit {
+				t.Errorf("%d bytes of input took %d bytes of memory, want at most %d", input, system, limit)
 			}
 		})
 	}
@@ -65,4 +247,59 @@ func TestAnnouncedLengths(t *testing.T) {
 			t.Errorf("%s: ApplyUpdate(%x) = %v with %d bytes, want an error and little memory", name, update, err, used)
 		}
 	}
+}
+
+// conflicts are the kinds whose work grows faster than their size, as the package comment says, with the part of a megabyte
+// that is tried of them.
+var conflicts = map[string]int{"cuts from right to left": 16, "cuts inside pairs": 16}
+
+// TestWorkIsLinear counts the statements that a child executes for an input, and for one of four times the size: no more than
+// six times as many. It needs the full counts, as it builds the package anew with counters in it.
+func TestWorkIsLinear(t *testing.T) {
+	if os.Getenv("JUPYTER_DRIVE_TEST_FULL") == "" {
+		t.Skip("runs with JUPYTER_DRIVE_TEST_FULL=1: make conformance")
+	}
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "crdt.test")
+	build := exec.Command("go", "test", "-c", "-covermode=count", "-coverpkg=.", "-o", binary, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for kind := range hostile {
+		t.Run(kind, func(t *testing.T) {
+			small, large := statements(t, binary, kind, 1<<15), statements(t, binary, kind, 1<<17)
+			ratio := float64(large) / float64(small)
+			t.Logf("%d and %d statements, ratio %.2f", small, large, ratio)
+			if _, known := conflicts[kind]; !known && ratio > 6 {
+				t.Errorf("four times the input takes %.2f times the work", ratio)
+			}
+		})
+	}
+}
+
+// statements counts what a child with counters executes for one input.
+func statements(t *testing.T, binary, kind string, size int) (n int) {
+	t.Helper()
+	profile := filepath.Join(t.TempDir(), "profile")
+	cmd := exec.Command(binary, "-test.run", "^TestHostileChild$", "-test.coverprofile", profile)
+	cmd.Env = append(os.Environ(), childKind+"="+kind, childSize+"="+strconv.Itoa(size))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	data, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 {
+			continue
+		}
+		statements, err := strconv.Atoi(fields[1])
+		must(err)
+		count, err := strconv.Atoi(fields[2])
+		must(err)
+		n += statements * count
+	}
+	return n
 }

@@ -255,7 +255,7 @@ func actText(tx *crdt.Tx, t *crdt.Text, a action) {
 	case "set":
 		check(t.SetAttribute(tx, a.text, a.values[0].value()))
 	case "unset":
-		crdt.TextUnset(tx, t, a.text)
+		check(t.RemoveAttribute(tx, a.text))
 	}
 }
 

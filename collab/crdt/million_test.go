@@ -1,16 +1,21 @@
 package crdt_test
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"go/scanner"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -32,7 +37,7 @@ type codeDone struct {
 // How many programs a run does and, at once, between two notes of the progress.
 const (
 	programsPerRun = 100_000
-	programsAtOnce = 6_400
+	programsAtOnce = 1_600
 )
 
 // TestMillion goes on with the seeds that were not run yet, and prints how far it got. It is run again until the count is
@@ -54,23 +59,55 @@ func TestMillion(t *testing.T) {
 		}
 		todo = n
 	}
-	o := startOracle(t)
-	code := codeHash(t)
-	for todo > 0 {
-		p := readProgress(t, file)
-		from := p.next()
-		to := from + uint64(min(todo, programsAtOnce))
-		got, err := runSeeds(o, from, to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got.report(t)
-		p.add(code, from, to, got)
-		writeProgress(t, file, p)
-		todo -= int(to - from)
+	t.Logf("code %s", codeHash(t))
+	run := &million{file: file, code: codeHash(t), todo: todo, p: readProgress(t, file)}
+	run.next = run.p.next()
+	var workers sync.WaitGroup
+	for range 2 {
+		o := startOracle(t)
+		workers.Go(func() { run.work(t, o) })
 	}
+	workers.Wait()
 	for _, c := range readProgress(t, file).Codes {
 		t.Logf("code %s: seeds %v, %d programs, %d positions, %d differ", c.Code, c.Ranges, c.Programs, c.Positions, len(c.Differ))
+	}
+}
+
+// million is a run under way.
+type million struct {
+	file, code string
+
+	mu   sync.Mutex // guards the rest
+	todo int
+	next uint64
+	p    *progress
+}
+
+// work runs programs until there are none left or the engines cannot be run.
+func (r *million) work(t *testing.T, o *oracle) {
+	for {
+		r.mu.Lock()
+		n := min(r.todo, programsAtOnce)
+		from := r.next
+		r.todo, r.next = r.todo-n, from+uint64(n)
+		r.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		got, err := runSeeds(o, from, from+uint64(n))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		got.report(t)
+		r.mu.Lock()
+		r.p.add(r.code, from, from+uint64(n), got)
+		err = writeProgress(r.file, r.p)
+		r.mu.Unlock()
+		if err != nil {
+			t.Error(err)
+			return
+		}
 	}
 }
 
@@ -92,11 +129,17 @@ func (p *progress) add(code string, from, to uint64, t tally) {
 		p.Codes = append(p.Codes, codeDone{Code: code})
 	}
 	c := &p.Codes[i]
-	if n := len(c.Ranges); n > 0 && c.Ranges[n-1][1] == from {
-		c.Ranges[n-1][1] = to
-	} else {
-		c.Ranges = append(c.Ranges, [2]uint64{from, to})
+	c.Ranges = append(c.Ranges, [2]uint64{from, to})
+	slices.SortFunc(c.Ranges, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
+	joined := c.Ranges[:1]
+	for _, r := range c.Ranges[1:] {
+		if last := &joined[len(joined)-1]; last[1] == r[0] {
+			last[1] = r[1]
+		} else {
+			joined = append(joined, r)
+		}
 	}
+	c.Ranges = joined
 	c.Programs, c.Positions, p.Total = c.Programs+t.programs, c.Positions+t.positions, p.Total+t.programs
 	for _, f := range t.failures {
 		c.Differ = append(c.Differ, strconv.FormatUint(f.seed, 10)+": "+f.where)
@@ -119,8 +162,7 @@ func readProgress(t *testing.T, file string) *progress {
 	return p
 }
 
-func writeProgress(t *testing.T, file string, p *progress) {
-	t.Helper()
+func writeProgress(file string, p *progress) error {
 	data, err := json.MarshalIndent(p, "", " ")
 	if err == nil {
 		err = os.WriteFile(file+".new", data, 0o644)
@@ -128,12 +170,10 @@ func writeProgress(t *testing.T, file string, p *progress) {
 	if err == nil {
 		err = os.Rename(file+".new", file)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return err
 }
 
-// codeHash names the state of the package's code, tests left out.
+// codeHash names the state of the package's code, tests and comments left out.
 func codeHash(t *testing.T) string {
 	t.Helper()
 	if code := os.Getenv("JUPYTER_DRIVE_TEST_CODE"); code != "" {
@@ -152,7 +192,16 @@ func codeHash(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.Write(data)
+		var s scanner.Scanner
+		set := token.NewFileSet()
+		s.Init(set.AddFile(name, set.Base(), len(data)), data, nil, 0)
+		for {
+			_, kind, text := s.Scan()
+			if kind == token.EOF {
+				break
+			}
+			fmt.Fprintln(h, kind, text)
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }

@@ -16,8 +16,8 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var vectors map[string]struct {
-		V1, V2, Tail, SV, Snapshot []byte
-		XML                        string
+		V1, V2, Tail, SV, Snapshot, Snapshot2 []byte
+		XML                                   string
 	}
 	if err := json.Unmarshal(data, &vectors); err != nil {
 		t.Fatal(err)
@@ -36,10 +36,15 @@ func TestVectors(t *testing.T) {
 				"V2": {two.EncodeStateAsUpdateV2(nil), v.V2}, "V2 from V1": {one.EncodeStateAsUpdateV2(nil), v.V2},
 				"tail":         {one.EncodeStateAsUpdate(crdt.StateVector{1: 2}), v.Tail},
 				"state vector": {one.StateVector().Encode(), v.SV}, "snapshot": {one.Snapshot().Encode(), v.Snapshot},
+				"snapshot of version 2": {one.Snapshot().EncodeV2(), v.Snapshot2},
 			} {
 				if !bytes.Equal(pair[0], pair[1]) {
 					t.Errorf("%s = %x, want %x", what, pair[0], pair[1])
 				}
+			}
+			again, err := crdt.DecodeSnapshot(v.Snapshot)
+			if err != nil || !again.Equal(one.Snapshot()) {
+				t.Errorf("snapshot read = %v, %v, want that of the document", again, err)
 			}
 			if got := one.XMLFragment("x").String(); v.XML != "" && got != v.XML {
 				t.Errorf("markup = %s, want %s", got, v.XML)

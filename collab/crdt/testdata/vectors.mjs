@@ -5,6 +5,17 @@ import { resolve } from 'node:path'
 
 const Y = createRequire(resolve(process.argv[2], 'noop.js'))('yjs')
 const b64 = (b) => Buffer.from(b).toString('base64')
+
+// What one document sends for four edits, of which the last deletes.
+const updates = []
+{
+  const d = new Y.Doc()
+  d.clientID = 1
+  d.on('update', u => updates.push(u))
+  for (const s of ['a', 'b', 'c']) d.getText('t').insert(d.getText('t').length, s)
+  d.getText('t').delete(0, 2)
+}
+
 const cases = {
   xml: d => {
     const f = d.getXmlFragment('x')
@@ -29,6 +40,35 @@ const cases = {
     t.setAttribute('lang', 'en')
   },
   values: d => d.getArray('a').insert(0, [1, -0, 1.1, 2 ** 31, null, true, 'é😀', { a: [1, { b: null }] }, new Uint8Array([1, 2])]),
+  binary: d => d.getMap('m').set('k', new Uint8Array([0, 255])),
+  string: d => {
+    d.getText('t').insert(0, 'a😀b')
+    d.getText('t').insert(2, 'x')
+  },
+  format: d => {
+    d.getText('t').insert(0, 'abc')
+    d.getText('t').format(0, 2, { b: true, link: { href: 'u' } })
+    d.getText('t').format(1, 1, { b: null })
+  },
+  types: d => d.getArray('a').insert(0, [new Y.Array(), new Y.Map(), new Y.Text('t'), new Y.XmlElement('e'),
+    new Y.XmlFragment(), new Y.XmlHook('h'), new Y.XmlText('x')]),
+  'legacy JSON': d => Y.applyUpdate(d, Buffer.from('0101010002010161030131097b2262223a5b315d7d09756e646566696e656400', 'hex')),
+  deleted: d => {
+    d.getText('t').insert(0, 'abcdef')
+    d.getText('t').delete(2, 2)
+  },
+  'gap, structs wait': d => Y.applyUpdate(d, Y.mergeUpdates([updates[0], updates[2]])),
+  'deletions wait': d => Y.applyUpdate(d, updates[3]),
+  'conflicts': d => {
+    d.getText('t').insert(0, 'ab')
+    const other = new Y.Doc()
+    other.clientID = 300
+    Y.applyUpdate(other, Y.encodeStateAsUpdate(d))
+    other.getText('t').insert(1, 'xy')
+    d.getText('t').insert(1, 'cd')
+    d.getText('t').delete(0, 1)
+    Y.applyUpdate(d, Y.encodeStateAsUpdate(other))
+  },
   collected: d => {
     const m = d.getMap('m')
     m.set('k', new Y.Array())
@@ -50,6 +90,7 @@ for (const [name, make] of Object.entries(cases)) {
     tail: b64(Y.encodeStateAsUpdate(d, Y.encodeStateVector(sv))),
     sv: b64(Y.encodeStateVector(d)),
     snapshot: b64(Y.encodeSnapshot(Y.snapshot(d))),
+    snapshot2: b64(Y.encodeSnapshotV2(Y.snapshot(d))),
     xml: name === 'xml' ? d.getXmlFragment('x').toString() : ''
   }
 }
