@@ -73,6 +73,7 @@ conformance: test-tools $(CACHE)/cargo/bin/pjdfstest ## the full counts: Jupyter
 bench: test-tools ## tables beside the peers that can be installed
 	@PATH="$(TEST_VENV)/bin:$$PATH" go run ./integration/bench
 	@go run ./integration/bench buckets
+	@PATH="$(TEST_VENV)/bin:$$PATH" go run ./integration/bench crdt
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for a bounded time

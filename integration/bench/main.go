@@ -3,8 +3,10 @@
 //
 //	go run ./integration/bench
 //	go run ./integration/bench buckets
+//	go run ./integration/bench crdt
 //
 // The second form sets a bucket as a drive beside other programs that mount buckets: requests and bytes, counted before the server.
+// The third sets our shared documents beside those of yjs and of pycrdt.
 //
 // Figures are medians of ten. Times of different runs or machines cannot be compared; ratios of one run can. Nothing is judged.
 package main
@@ -36,8 +38,13 @@ const rounds = 10
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	bench := run
-	if len(os.Args) > 1 && os.Args[1] == "buckets" {
-		bench = runBuckets
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "buckets":
+			bench = runBuckets
+		case "crdt":
+			bench = benchCRDT
+		}
 	}
 	err := bench(ctx)
 	stop()

@@ -187,7 +187,9 @@ func isIntegration(dir string) bool {
 }
 
 // isLong are the suites that others wrote, and ours that run longer when the environment says JUPYTER_DRIVE_TEST_FULL.
-func isLong(dir string) bool { return dir == conformanceTests || dir == "./integration" }
+func isLong(dir string) bool {
+	return dir == conformanceTests || dir == "./integration" || dir == "./collab/crdt"
+}
 
 // fuzzTargets is a check for each native fuzz target of the module.
 func fuzzTargets(ctx context.Context) ([]step, error) {
