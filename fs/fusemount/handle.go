@@ -26,6 +26,8 @@ type handle struct {
 	fd          int // what the kernel may read and write by itself; -1 = nothing
 
 	release sync.Once
+	ending  bool           // it is not to be asked any more; guarded by node.mu
+	asking  sync.WaitGroup // requests that have not come by it, and ask it all the same; Release waits for them
 }
 
 // context returns the context of an operation by whoever opened the handle.
@@ -85,6 +87,7 @@ func (f *handle) Flush(ctx context.Context) syscall.Errno {
 func (f *handle) Release(ctx context.Context) syscall.Errno {
 	var errno syscall.Errno
 	f.release.Do(func() {
+		f.n.ending(f)
 		if f.h != nil {
 			if err := f.h.Release(f.context(ctx)); err != nil {
 				f.n.m.log.Warn("a file was not closed well", "err", err)

@@ -61,24 +61,31 @@ func sxTime(t time.Time) fuse.SxTime {
 }
 
 // opener returns the handle to ask for the attributes, nil if the path counts. go-fuse passes the first that the node has; that of
-// the echo thread, which is none of a program's, must not stand before the others.
-func (n *node) opener(c *call, fh gofuse.FileHandle) *handle {
+// the echo thread, which is none of a program's, must not stand before the others. The caller calls done.
+func (n *node) opener(c *call, fh gofuse.FileHandle) (h *handle, done func()) {
+	done = func() {}
 	h, ok := fh.(*handle)
-	switch {
-	case !ok || c.led:
-		return nil
-	case h.echo:
-		h = n.otherThanEcho()
+	if !ok || c.led {
+		return nil, done
 	}
-	if h == nil || n.m.opts.PerCaller && h.view != c.view {
-		return nil
+	if h.echo {
+		if h = n.otherThanEcho(); h == nil {
+			return nil, done
+		}
+		done = h.asking.Done
 	}
-	return h
+	if n.m.opts.PerCaller && h.view != c.view {
+		done()
+		return nil, func() {}
+	}
+	return h, done
 }
 
 // attr returns the attributes, through the handle if there is one of the caller's.
 func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
-	if h := n.opener(c, fh); h != nil {
+	h, done := n.opener(c, fh)
+	defer done()
+	if h != nil {
 		a, err := h.h.Attr(c.ctx)
 		return a, n.errno("getattr", err)
 	}

@@ -159,12 +159,21 @@ func (n *node) closed(f *handle) {
 	n.open = slices.DeleteFunc(n.open, func(x *handle) bool { return x == f })
 }
 
-// otherThanEcho returns a handle that a program has, or nil.
+// ending makes sure that nobody asks the handle but by its own requests.
+func (n *node) ending(f *handle) {
+	n.mu.Lock()
+	f.ending = true
+	n.mu.Unlock()
+	f.asking.Wait()
+}
+
+// otherThanEcho returns a handle that a program has, or nil. The caller calls its asking.Done.
 func (n *node) otherThanEcho() *handle {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, f := range n.open {
-		if !f.echo {
+		if !f.echo && !f.ending {
+			f.asking.Add(1)
 			return f
 		}
 	}
