@@ -144,12 +144,31 @@ func TestFoldersAroundTheWallStay(t *testing.T) {
 
 // TestLiveFilesAreTheDaemons asks for the descriptor of a file that is edited live: the kernel must not write past the document.
 func TestLiveFilesAreTheDaemons(t *testing.T) {
-	live := drivetest.NewFakeLive(func(context.Context, fs.Path, []byte) (fs.Version, error) { return "", nil })
-	tr, err := tree.New(tree.Options{Live: live})
+	tr, owner, n := liveWorld(t)
+	h, err := owner.Open(t.Context(), "a/file", fs.OpenRead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := local.Open(t.Context(), local.Options{Root: t.TempDir(), NoWatch: true})
+	defer func() { _ = h.Release(context.Background()) }() // it was only read
+	p, _ := fs.As[fs.Passthrougher](h)
+	if _, ok := p.PassthroughFd(); !ok {
+		t.Error("the owner was not given the descriptor")
+	}
+	release, err := tr.Attach(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if _, ok := p.PassthroughFd(); ok {
+		t.Error("the descriptor of a live file was given")
+	}
+}
+
+// liveWorld is a tree on a folder with a/file, which can be edited live, and the owner's view of it.
+func liveWorld(t *testing.T) (*tree.Tree, *access.View, fs.Node) {
+	t.Helper()
+	live := drivetest.NewFakeLive(func(context.Context, fs.Path, []byte) (fs.Version, error) { return "", nil })
+	tr, err := tree.New(tree.Options{Live: live})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +177,10 @@ func TestLiveFilesAreTheDaemons(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	d, err := local.Open(t.Context(), local.Options{Root: t.TempDir(), NoWatch: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := tr.Add("a", d); err != nil {
 		t.Fatal(err)
 	}
@@ -169,22 +192,37 @@ func TestLiveFilesAreTheDaemons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := owner.Open(t.Context(), "a/file", fs.OpenRead)
+	id, err := e.Node.FileID(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = h.Release(context.Background()) }() // it was only read
-	p, _ := fs.As[fs.Passthrougher](h)
-	if _, ok := p.PassthroughFd(); !ok {
-		t.Error("the owner was not given the descriptor")
+	live.Open(id, "a/file", "x", e.Attr.Version)
+	return tr, owner, e.Node
+}
+
+// by is a policy that allows one action for each path.
+type by map[fs.Path]fs.Action
+
+func (b by) Allowed(_ context.Context, _ fs.Principal, a fs.Action, r fs.Resource) error {
+	if b[r.Path] != a {
+		return &fs.Error{Op: string(a), Path: string(r.Path), Kind: fs.Permission}
 	}
-	release, err := tr.Attach(t.Context(), e.Node)
+	return nil
+}
+
+func (by) Epoch() uint64 { return 0 }
+
+// TestCopyOfALiveFileOnlyReadsIt copies a file that is edited live, which is looked up again when it is saved.
+func TestCopyOfALiveFileOnlyReadsIt(t *testing.T) {
+	tr, _, n := liveWorld(t)
+	release, err := tr.Attach(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
-	if _, ok := p.PassthroughFd(); ok {
-		t.Error("the descriptor of a live file was given")
+	v := access.New(tr, by{"a/file": fs.Read, "a/copy": fs.Write}, fs.Principal{ID: "local:ada"}, fs.OriginAPI)
+	if err := v.Copy(t.Context(), "a/file", "a/copy"); err != nil {
+		t.Errorf("Copy = %v", err)
 	}
 }
 
@@ -219,11 +257,30 @@ func TestReadersSeeWhatTheyMayRead(t *testing.T) {
 			continue
 		}
 		n := 0
-		for range fs.Entries(t.Context(), l) {
+		for _, err := range fs.Entries(t.Context(), l) {
+			if err != nil {
+				t.Error(err)
+			}
 			n++
 		}
 		if n > 0 != want {
 			t.Errorf("who may only %s sees %d names", action, n)
 		}
+	}
+}
+
+// TestReadersHearWhatTheyMayRead subscribes as one who may only read, and as one who may only write.
+func TestReadersHearWhatTheyMayRead(t *testing.T) {
+	w := newWorld(t)
+	all := access.New(w.t, access.Everyone{}, fs.Principal{ID: "local:root"}, fs.OriginAPI)
+	for action, want := range map[fs.Action]int{fs.Read: 1, fs.Write: 0} {
+		sub := access.New(w.t, only{action}, fs.Principal{ID: "local:ada"}, fs.OriginAPI).Subscribe(8)
+		if err := replace(t.Context(), all, fs.Path("a/open/"+string(action))); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(sub.C()); got != want { // changes are told before Replace returns
+			t.Errorf("who may only %s hears of %d changes, want %d", action, got, want)
+		}
+		sub.Close()
 	}
 }
