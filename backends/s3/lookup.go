@@ -105,6 +105,11 @@ func (b *Backend) head(ctx context.Context, op, key, versionID string) (fs.Info,
 		in.VersionId = &versionID
 	}
 	out, err := b.client.HeadObject(ctx, in)
+	if err != nil && mute(err) {
+		if err = b.explain(ctx, in, err); err == nil {
+			out, err = b.client.HeadObject(ctx, in)
+		}
+	}
 	if err != nil {
 		return fs.Info{}, b.fail(op, key, err)
 	}
@@ -119,6 +124,27 @@ func (b *Backend) head(ctx context.Context, op, key, versionID string) (fs.Info,
 	info.Link, err = b.target(ctx, key, info.Version)
 	info.Size = int64(len(info.Link))
 	return info, err
+}
+
+// mute reports whether an answer to HEAD, which has no body, leaves open whether the credentials have expired.
+func mute(err error) bool {
+	kind := kindOf(err)
+	return kind == fs.Permission || kind == fs.Invalid
+}
+
+// explain asks for a byte of the object, to which the store may say what it could not say to HEAD. It returns nil if HEAD is to be tried
+// again: the SDK may have got new credentials meanwhile.
+func (b *Backend) explain(ctx context.Context, in *s3.HeadObjectInput, cause error) error {
+	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId, Range: aws.String("bytes=0-0")})
+	switch {
+	case err == nil:
+		return out.Body.Close()
+	case kindOf(err) == fs.Range, kindOf(err) == fs.NotExist:
+		return nil
+	case mute(err):
+		return cause
+	}
+	return err
 }
 
 // target reads the target of a symlink that is the object's contents.

@@ -333,9 +333,16 @@ func expired(t *testing.T, server *versitygw.Server) {
 	if got := asked.Load() - before; got != 1 {
 		t.Errorf("asked %d times for new credentials, want once", got)
 	}
+	x.proxy.Break(first(1, "head", faultproxy.Expired)) // the answer to HEAD has no body that tells the reason
+	if _, err := x.b.Recheck(t.Context(), "f"); err != nil {
+		t.Errorf("HEAD with expired credentials: %v", err)
+	}
+	x.proxy.Break(func(faultproxy.Request) faultproxy.Action { return faultproxy.Expired })
+	_, err := x.b.Stat(t.Context(), "f")
+	x.want("stat", err, fs.Credentials)
 	x.proxy.Reset()
 	x.proxy.Break(first(always, "get", faultproxy.Expired))
-	_, err := x.read(t.Context(), "f")
+	_, err = x.read(t.Context(), "f")
 	x.want("read", err, fs.Credentials)
 	if n := x.proxy.Total(); n > s3.DefaultAttempts {
 		t.Errorf("%d requests with credentials that are no good", n)
