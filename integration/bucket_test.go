@@ -136,7 +136,7 @@ func checkFolder(t *testing.T, what, dir string, manifest map[string][]byte) {
 
 // TestPromiseBucketLosesNothing writes into a bucket's drive with the store there and away, kills the daemon, and starts it while the store
 // is still away: everything acknowledged is there all the time, and in the bucket once the store is back, also for a daemon that
-// knows nothing.
+// knows nothing. What that one has fetched it reads without the store.
 func TestPromiseBucketLosesNothing(t *testing.T) {
 	for name, tls := range map[string]bool{"plain": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) { bucketLosesNothing(t, newBucketDrive(t, tls)) })
@@ -186,7 +186,15 @@ func bucketLosesNothing(t *testing.T, b *bucketDrive) {
 		}
 	}
 	b.start(t)
-	checkFolder(t, "the mount of a daemon that knows nothing", b.daemon.Mount, manifest)
+	for _, args := range [][]string{{"warm", b.daemon.Mount}, {"fsck"}, {"gc"}} {
+		if code, out := b.command(t, args...); code != 0 {
+			t.Errorf("%v = %d %s", args, code, out)
+		}
+	}
+	if err := b.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	checkFolder(t, "the cache of a daemon that knew nothing", b.daemon.Mount, manifest)
 	if err := b.daemon.Stop(); err != nil {
 		t.Error(err)
 	}

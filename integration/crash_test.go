@@ -33,9 +33,9 @@ func TestPromiseAcknowledgedWritesSurviveAKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("run %d: the start after a kill: %v", run, err)
 		}
-		checkVersions(t, "API after a kill", acknowledged, readByAPI(t.Context(), d))
-		checkVersions(t, "mount after a kill", acknowledged, readIn(d.Mount))
-		checkVersions(t, "folder after a kill", acknowledged, readIn(drive))
+		checkVersions(t, "API after a kill", acknowledged, readByAPI(t.Context(), d), readIn(drive))
+		checkVersions(t, "mount after a kill", acknowledged, readIn(d.Mount), readIn(d.Mount))
+		checkVersions(t, "folder after a kill", acknowledged, readIn(drive), readIn(drive))
 		if t.Failed() {
 			t.Fatalf("run %d: the daemon wrote:\n%s", run, d.Output())
 		}
@@ -46,7 +46,8 @@ func TestPromiseAcknowledgedWritesSurviveAKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		acknowledged = w.versions()
-		t.Logf("run %d: killed after %d acknowledged saves", run, w.acknowledged.Load())
+		t.Logf("run %d: killed after %d acknowledged saves of %d kinds", run, w.acknowledged.Load(), len(acknowledged))
+		w.checkRefused(t)
 	}
 }
 
@@ -77,7 +78,8 @@ func TestPromiseCtrlCLeavesNothing(t *testing.T) {
 			if err := d.Stop(); err != nil {
 				t.Error(err)
 			}
-			checkVersions(t, "folder after Ctrl-C", w.versions(), readIn(drive))
+			checkVersions(t, "folder after Ctrl-C", w.versions(), readIn(drive), readIn(drive))
+			w.checkRefused(t)
 			checkNothingLeft(t, box)
 		}
 	})

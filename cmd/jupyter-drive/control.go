@@ -71,6 +71,9 @@ func startControl(d *daemon) (*control, error) {
 	mux.HandleFunc("POST /reload", c.do(d.reload))
 	mux.HandleFunc("POST /mount", c.do(d.mountNow))
 	mux.HandleFunc("POST /umount", c.do(d.umountNow))
+	mux.HandleFunc("POST /warm", answer(c, d.warm))
+	mux.HandleFunc("POST /fsck", answer(c, d.fsck))
+	mux.HandleFunc("POST /gc", answer(c, d.gc))
 	c.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := c.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -99,15 +102,20 @@ func (c *control) stop(w http.ResponseWriter, _ *http.Request) {
 func (c *control) do(action func(context.Context) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := action(r.Context()); err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-			code := exitOther
-			if exit, ok := errors.AsType[*exitError](err); ok {
-				code = exit.code
-			}
-			if err := json.NewEncoder(w).Encode(controlError{code, err.Error()}); err != nil {
-				c.d.log.Warn("an answer could not be sent", "err", err)
-			}
+			c.refuse(w, err)
 		}
+	}
+}
+
+// refuse answers with an error and its exit code.
+func (c *control) refuse(w http.ResponseWriter, err error) {
+	w.WriteHeader(http.StatusInternalServerError)
+	code := exitOther
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		code = exit.code
+	}
+	if err := json.NewEncoder(w).Encode(controlError{code, err.Error()}); err != nil {
+		c.d.log.Warn("an answer could not be sent", "err", err)
 	}
 }
 

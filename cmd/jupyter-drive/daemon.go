@@ -364,6 +364,9 @@ func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig)
 			continue
 		}
 		delete(have, name)
+		if _, still := wanted[name]; !still {
+			errs = append(errs, d.forgetStore(name, c))
+		}
 	}
 	for name, c := range wanted {
 		if _, known := have[name]; known { // also one that could not be removed

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
-	"github.com/jupyter-drive/jupyter-drive/fs/drive"
 )
 
 func (a *app) driveRemoveCommand() *cobra.Command {
@@ -88,11 +86,11 @@ func (a *app) pending(ctx context.Context, name string, d driveConfig) (int, err
 	} else if !errors.Is(err, errNotRunning) {
 		return 0, err
 	}
-	return a.pendingInState(ctx, name, d)
+	return a.pendingInState(ctx, d)
 }
 
 // pendingInState opens a drive's state with a store that is away.
-func (a *app) pendingInState(ctx context.Context, name string, d driveConfig) (int, error) {
+func (a *app) pendingInState(ctx context.Context, d driveConfig) (int, error) {
 	id, err := d.bucketID()
 	if err != nil {
 		return 0, fail(exitConfig, "%v", err)
@@ -101,12 +99,11 @@ func (a *app) pendingInState(ctx context.Context, name string, d driveConfig) (i
 	if _, err := os.Stat(state); errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
-	opened, err := drive.Open(ctx, drive.Options{ID: id, Name: name, Backend: away{}, State: state, Logger: slog.New(slog.DiscardHandler)})
+	n, err := pendingAt(ctx, id, state)
 	if err != nil {
 		return 0, &exitError{exitCodeOf(err), err}
 	}
-	n := opened.Status().Pending
-	return n, opened.Close(ctx)
+	return n, nil
 }
 
 // removeState removes the state folder of a drive of which nothing is pending. The daemon, if one runs, has let go of it.

@@ -132,7 +132,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(
 		a.upCommand(), a.serveCommand(), a.downCommand(),
 		a.mountCommand(), a.umountCommand(),
-		a.statusCommand(), a.driveCommand(), a.userCommand(), a.configCommand(), a.versionCommand(),
+		a.statusCommand(), a.driveCommand(), a.warmCommand(), a.fsckCommand(), a.gcCommand(), a.userCommand(), a.configCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	codeErrors(root)
