@@ -365,7 +365,7 @@ func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig)
 		}
 		delete(have, name)
 		if _, still := wanted[name]; !still {
-			errs = append(errs, d.forgetStore(name, c))
+			errs = append(errs, d.forgetStore(c))
 		}
 	}
 	for name, c := range wanted {

@@ -6,32 +6,32 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
 )
 
 // warmResult is what `warm` has read.
 type warmResult struct {
-	Files  int      `json:"files"`
-	Bytes  int64    `json:"bytes"`
-	Failed []string `json:"failed,omitempty"` // paths and why
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"` // fetched; what was cached already is not counted
 }
 
 // fsckResult is what `fsck` found of a drive.
 type fsckResult struct {
-	Drive   string `json:"drive"`
-	Files   int    `json:"files"`         // in the cache
-	Bytes   int64  `json:"bytes"`         // of them
-	Damaged int64  `json:"damaged_bytes"` // dropped; they are fetched again when they are read
-	Pending int    `json:"pending"`
-	Errors  int    `json:"errors"` // changes that cannot be uploaded
+	Drive    string   `json:"drive"`
+	Files    int      `json:"files"`
+	Dirs     int      `json:"dirs"`
+	Bytes    int64    `json:"cached_bytes"`  // checked
+	Damaged  int64    `json:"damaged_bytes"` // dropped; they are fetched again when they are read
+	Pending  int      `json:"pending"`
+	Findings []string `json:"findings,omitempty"`
 }
 
 // gcResult is what `gc` has freed.
 type gcResult struct {
 	Cache   int64    `json:"cache_bytes"` // of drives that are gone
 	Uploads int      `json:"uploads"`     // unfinished ones in stores
+	Trash   int      `json:"trash"`       // files that were deleted long ago
 	States  int      `json:"states"`      // state folders of drives that are gone
 	Kept    []string `json:"kept,omitempty"`
 }
@@ -51,14 +51,8 @@ func (a *app) warmCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(r)
 			}
-			fmt.Fprintf(a.stdout, "Fetched  %d files, %s\n", r.Files, sizeText(r.Bytes))
-			for _, f := range r.Failed {
-				fmt.Fprintln(a.stdout, "FAIL     "+f)
-			}
-			if len(r.Failed) > 0 {
-				return fail(exitUnavailable, "%d files could not be fetched", len(r.Failed))
-			}
-			return nil
+			_, err := fmt.Fprintf(a.stdout, "Fetched  %s of %d files\n", sizeText(r.Bytes), r.Files)
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -68,33 +62,51 @@ func (a *app) warmCommand() *cobra.Command {
 func (a *app) fsckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "fsck [DRIVE]", Short: "Check what is cached of stores against its checksums", Args: cobra.MaximumNArgs(1),
+		Use: "fsck [DRIVE]", Short: "Compare drives with their stores, and check what is on this machine", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all []fsckResult
 			if err := a.env.ask(cmd.Context(), "POST", "/fsck?drive="+url.QueryEscape(firstOf(args...)), &all); err != nil {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(a.stdout).Encode(map[string]any{"drives": all})
+				if err := json.NewEncoder(a.stdout).Encode(map[string]any{"drives": all}); err != nil {
+					return err
+				}
 			}
-			for _, r := range all {
-				fmt.Fprintf(a.stdout, "%s  %d files cached, %s; %s damaged and dropped; %d changes to upload, %d of them with errors\n",
-					r.Drive, r.Files, sizeText(r.Bytes), sizeText(r.Damaged), r.Pending, r.Errors)
-			}
-			return nil
+			return a.writeFsck(all, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
+// writeFsck prints what was found, unless that has been printed, and fails if there was something.
+func (a *app) writeFsck(all []fsckResult, quiet bool) error {
+	bad := 0
+	for _, r := range all {
+		bad += len(r.Findings)
+		if quiet {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "%s  %d files, %d folders; %s cached, %s of it damaged and dropped; %d changes to upload\n",
+			r.Drive, r.Files, r.Dirs, sizeText(r.Bytes), sizeText(r.Damaged), r.Pending)
+		for _, f := range r.Findings {
+			fmt.Fprintln(a.stdout, "  "+f)
+		}
+	}
+	if bad > 0 {
+		return fail(exitUnhealthy, "%d findings", bad)
+	}
+	return nil
+}
+
 func (a *app) gcCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "gc", Short: "Remove what is left of drives that are gone, and unfinished uploads", Args: cobra.NoArgs,
-		Long: "Remove what the cache and the state folder hold of drives that are not in the configuration any more, and abort uploads in parts\n" +
-			"below each drive's prefix that were begun more than " + unfinishedAge.String() + " ago: they cost money and can never be finished by others.\n" +
-			"State with changes that were never uploaded is kept.",
+		Use: "gc", Short: "Remove old trash and unfinished uploads from stores, and what is left of drives that are gone", Args: cobra.NoArgs,
+		Long: "Remove from each drive's store what was deleted more than 30 days ago and uploads in parts that were begun more than 7 days ago,\n" +
+			"which cost money and are not this daemon's. Remove from this machine what the cache and the state folder hold of drives that are not in the\n" +
+			"configuration any more. State with changes that were never uploaded is kept.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r gcResult
 			if err := a.env.ask(cmd.Context(), "POST", "/gc", &r); err != nil {
@@ -103,7 +115,7 @@ func (a *app) gcCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(r)
 			}
-			fmt.Fprintf(a.stdout, "Removed  %s of the cache, %d state folders, %d unfinished uploads\n", sizeText(r.Cache), r.States, r.Uploads)
+			fmt.Fprintf(a.stdout, "Removed  %d deleted files, %d unfinished uploads, %s of the cache, %d state folders\n", r.Trash, r.Uploads, sizeText(r.Cache), r.States)
 			for _, k := range r.Kept {
 				fmt.Fprintln(a.stdout, "Kept     "+k)
 			}
@@ -113,9 +125,6 @@ func (a *app) gcCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
-
-// unfinishedAge is how old an upload in parts must be to be given up.
-const unfinishedAge = 24 * time.Hour
 
 // answer makes a handler of an action that returns something.
 func answer[T any](c *control, action func(ctx context.Context, query url.Values) (T, error)) http.HandlerFunc {

@@ -22,10 +22,9 @@ func (e environment) driveState(id fs.DriveID) string {
 
 // stores are what all object stores share. They exist once the first is opened.
 type stores struct {
-	cache    *blockcache.Cache // nil if it could not be opened: everything works, but is fetched each time
-	pool     *fetch.Pool
-	err      error                 // why there is no cache
-	backends map[string]fs.Backend // by drive
+	cache *blockcache.Cache // nil if it could not be opened: everything works, but is fetched each time
+	pool  *fetch.Pool
+	err   error // why there is no cache
 }
 
 // startStores opens the cache for what is read of object stores, once. A cache that cannot be used is no reason not to start.
@@ -46,7 +45,6 @@ func (d *daemon) startStores() stores {
 		d.log.Warn("the cache cannot be used", "err", err)
 		d.stores.err = err
 	}
-	d.stores.backends = map[string]fs.Backend{}
 	d.stores.pool = fetch.NewPool(fetch.Options{Logger: d.log.With("part", "fetch")})
 	return d.stores
 }
@@ -91,9 +89,6 @@ func (d *daemon) addBucket(ctx context.Context, name string, c driveConfig) erro
 	if err := d.tree.Add(name, opened); err != nil {
 		return errors.Join(fail(exitConfig, "%v", err), opened.Close(ctx))
 	}
-	d.mu.Lock()
-	d.stores.backends[name] = backend
-	d.mu.Unlock()
 	if !c.readOnly() && readCaps(caps) == nil {
 		d.probes.Go(func() { d.probe(name, backend, caps) })
 	}
@@ -124,7 +119,9 @@ func (d *daemon) probe(name string, b *s3.Backend, keep string) {
 // backlog is a drive that brings a store up to date by itself.
 type backlog interface {
 	Status() drive.Status
-	Wait(ctx context.Context) error
+	Warm(ctx context.Context, rel string, told func(drive.Progress)) (drive.Progress, error)
+	Fsck(ctx context.Context, told func(drive.Progress)) ([]drive.Finding, drive.Progress, error)
+	GC(ctx context.Context, keepUploads, keepTrash time.Duration) (drive.Collected, error)
 }
 
 // backlogOf returns the named drive if it is one of a store.
@@ -137,10 +134,9 @@ func (d *daemon) backlogOf(name string) (backlog, bool) {
 }
 
 // forgetStore lets go of what was kept for a drive that was removed.
-func (d *daemon) forgetStore(name string, c driveConfig) error {
+func (d *daemon) forgetStore(c driveConfig) error {
 	d.mu.Lock()
 	cache := d.stores.cache
-	delete(d.stores.backends, name)
 	d.mu.Unlock()
 	id, err := c.bucketID()
 	if !c.isBucket() || err != nil || cache == nil {
