@@ -62,7 +62,7 @@ func (w *writers) await(t *testing.T, d *daemon.Daemon) {
 	select {
 	case <-w.reached:
 		return
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 	}
 	saves := w.acknowledged.Load()
 	if err := d.Signal(syscall.SIGQUIT); err != nil {

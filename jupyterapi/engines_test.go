@@ -152,7 +152,7 @@ func TestNoEngines(t *testing.T) {
 // dial opens a WebSocket; conn is nil if the status is not 101.
 func (s *site) dial(path string, header http.Header, protocols ...string) (conn *websocket.Conn, status int) {
 	s.t.Helper()
-	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: 5 * time.Second}
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: time.Minute}
 	conn, res, err := d.Dial("ws"+strings.TrimPrefix(s.URL, "http")+path, header)
 	if err != nil && res == nil {
 		s.t.Fatal(err)

@@ -34,9 +34,9 @@ import (
 
 // Bounds of a daemon's life.
 const (
-	DefaultStartTimeout = 30 * time.Second
-	DefaultStopTimeout  = 30 * time.Second
-	EndTimeout          = 2 * time.Second // for processes that were told to end when the daemon did
+	DefaultStartTimeout = 2 * time.Minute
+	DefaultStopTimeout  = 2 * time.Minute
+	EndTimeout          = 20 * time.Second // for processes that were told to end when the daemon did
 )
 
 // Options say how a daemon is started. The zero value serves and mounts a first drive with the sample in it.

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // outcome is how a command ended.
 type outcome struct {

@@ -12,7 +12,7 @@ export class Checks {
   }
 
   // add registers a check: it passes when the function returns, and fails when it throws or takes longer than seconds.
-  add(name, fn, { seconds = 20, essential = false } = {}) {
+  add(name, fn, { seconds = 120, essential = false } = {}) {
     this.#checks.push({ group: this.#group, name, fn, seconds, essential });
   }
 

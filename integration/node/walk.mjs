@@ -28,7 +28,7 @@ const browser = await chromium.launch({
 });
 const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1360, height: 900 } });
 const page = await context.newPage();
-page.setDefaultTimeout(30_000);
+page.setDefaultTimeout(120_000);
 
 // normal removes what differs from run to run: the server's address, cache busters, identifiers and content hashes.
 const normal = text => text
@@ -75,7 +75,7 @@ const menu = async (...names) => {
 };
 // until waits for a condition on this machine's file system.
 const until = async (what, condition) => {
-  for (const end = Date.now() + 15_000; Date.now() < end; await page.waitForTimeout(50)) {
+  for (const end = Date.now() + 180_000; Date.now() < end; await page.waitForTimeout(50)) {
     if (condition()) {
       return;
     }
@@ -112,12 +112,12 @@ checks.essential('Run All runs all cells', async () => {
 }, { seconds: 120 });
 for (const text of plan.expect) {
   checks.add(`the outputs show ${JSON.stringify(text)}`, async () => {
-    await panel.locator('.jp-OutputArea-output', { hasText: text }).first().waitFor({ timeout: 15_000 });
+    await panel.locator('.jp-OutputArea-output', { hasText: text }).first().waitFor({ timeout: 180_000 });
   });
 }
 checks.add('the outputs show a plot', async () => {
   const image = panel.locator('.jp-OutputArea-output img').first();
-  await image.waitFor({ timeout: 15_000 });
+  await image.waitFor({ timeout: 180_000 });
   await image.scrollIntoViewIfNeeded();
   const width = await image.evaluate(element => element.decode().then(() => element.naturalWidth));
   assert.ok(width > 100, `the image is ${width} pixels wide`);

@@ -27,7 +27,7 @@ import (
 )
 
 // StartTimeout is how long a server may take until it answers.
-const StartTimeout = 60 * time.Second
+const StartTimeout = 3 * time.Minute
 
 // Token is what every reference server asks for.
 const Token = "reference-token"

@@ -119,7 +119,7 @@ func (b *Sandbox) LeaksAfter(limit time.Duration) ([]string, error) {
 // Close ends all processes of the Sandbox, unmounts what is mounted in it and removes it.
 func (b *Sandbox) Close() error {
 	var errs []error
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		pids := b.processes()
 		if len(pids) == 0 {
 			break

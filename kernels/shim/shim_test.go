@@ -71,7 +71,7 @@ func exitOf(t *testing.T, p *Process) Exit {
 	t.Helper()
 	select {
 	case <-p.Exited():
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the program did not end in 30 s")
 	}
 	return p.Exit()
@@ -80,7 +80,7 @@ func exitOf(t *testing.T, p *Process) Exit {
 // waitFor polls until ok or half a minute has passed.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited 30 s for %s", what)

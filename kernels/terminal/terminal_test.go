@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func newManager(t *testing.T, change func(*Options)) *Manager {
 	t.Helper()

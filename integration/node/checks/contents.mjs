@@ -15,7 +15,7 @@ export function contentsChecks(checks, shared) {
   const at = name => `${folder}/${name}`;
 
   checks.group('contents');
-  checks.essential('the managers become ready', () => manager.ready, { seconds: 30 });
+  checks.essential('the managers become ready', () => manager.ready, { seconds: 180 });
   checks.essential('lists the root', async () => {
     const root = await contents.get('');
     assert.equal(root.type, 'directory');

@@ -22,12 +22,12 @@ export function kernelChecks(checks, shared) {
     kernel = await kernels.startNew({ name: 'python3' });
     assert.match(kernel.id, /^[0-9a-f-]{36}$/);
     assert.equal(kernel.name, 'python3');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.essential('connects and tells what it is', async () => {
     const info = await kernel.info;
     assert.equal(info.language_info.name, 'python');
     assert.equal(kernel.connectionStatus, 'connected');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('is listed', async () => {
     await kernels.refreshRunning();
     const model = [...kernels.running()].find(m => m.id === kernel.id);
@@ -62,7 +62,7 @@ export function kernelChecks(checks, shared) {
   checks.add('sends ten thousand lines in order', async () => {
     const { text } = await execute(kernel, 'for i in range(10000): print(i)');
     assert.equal(text, Array.from({ length: 10000 }, (_, i) => `${i}\n`).join(''));
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('sends a display of one megabyte', async () => {
     const code = 'from IPython.display import display\ndisplay({"text/plain": "x" * 1000000}, raw=True)';
     const { published } = await execute(kernel, code);
@@ -147,14 +147,14 @@ export function kernelChecks(checks, shared) {
     await kernel.reconnect();
     await kernel.info;
     assert.equal((await execute(kernel, 'print(kept)')).text, '5\n');
-  }, { seconds: 30 });
+  }, { seconds: 180 });
   checks.add('restarts empty', async () => {
     await kernel.restart();
     await kernel.info;
     const { reply } = await execute(kernel, 'kept');
     assert.equal(reply.content.ename, 'NameError');
     assert.equal((await execute(kernel, 'print(1)')).text, '1\n');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('says so when it dies by itself, and comes back', async () => {
     const restarting = next(kernel.statusChanged, s => s === 'restarting' || s === 'autorestarting');
     kernel.requestExecute({ code: 'import os, signal; os.kill(os.getpid(), signal.SIGKILL)' }).done.catch(() => {});
@@ -163,7 +163,7 @@ export function kernelChecks(checks, shared) {
       await next(kernel.statusChanged);
     }
     assert.equal((await execute(kernel, 'print(2)')).text, '2\n');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('is shut down', async () => {
     const { id } = kernel;
     await kernel.shutdown();

@@ -99,7 +99,7 @@ export function labChecks(checks, shared) {
     const saving = save();
     await seen.finally(() => (done = true));
     await saving;
-  }, { seconds: 15 });
+  }, { seconds: 180 });
   checks.add('passes on an event that a client emits', async () => {
     const path = `emitted-${process.pid}`;
     const seen = awaitEvent(e => e.path === path);

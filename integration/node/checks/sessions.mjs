@@ -21,7 +21,7 @@ export function sessionChecks(checks, shared) {
     assert.equal(session.path, path);
     assert.equal(session.type, 'notebook');
     assert.equal((await session.kernel.info).status, 'ok');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('is listed and found', async () => {
     await sessions.refreshRunning();
     assert.ok([...sessions.running()].some(m => m.id === session.id));
@@ -63,7 +63,7 @@ export function sessionChecks(checks, shared) {
     await kernel.info;
     assert.notEqual(kernel.id, before);
     assert.equal((await execute(session.kernel, 'print(3)')).text, '3\n');
-  }, { seconds: 60 });
+  }, { seconds: 180 });
   checks.add('is stopped by its path', async () => {
     await sessions.stopIfNeeded(`${folder}/moved.ipynb`);
     await sessions.refreshRunning();
