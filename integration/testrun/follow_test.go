@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/jupyter-drive/jupyter-drive/integration/sandbox"
 )
 
 // sample is a module with one package for each way in which a package can end.
@@ -140,5 +143,21 @@ func TestParseFuzzTargets(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("parseFuzzTargets() = %v, want %v", got, want)
+	}
+}
+
+func TestLongTests(t *testing.T) {
+	t.Chdir(sandbox.Module())
+	steps, err := longTests(t.Context())
+	if err != nil || len(steps) != 1 || steps[0].limit != longTime {
+		t.Fatalf("longTests() = %v, %v, want one step of %v", steps, err, longTime)
+	}
+	for _, dir := range []string{"./integration", conformanceTests, "./integration/kernelsrun", "./integration/lifecycle", "./collab/crdt"} {
+		if !slices.Contains(steps[0].args, dir) {
+			t.Errorf("the long tests are %q, want %s among them", steps[0].args, dir)
+		}
+	}
+	if slices.Contains(steps[0].args, browserTests) {
+		t.Errorf("the browser's tests are among the long ones, but have no long form")
 	}
 }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,13 +25,15 @@ type part struct {
 // step is one command of a part.
 type step struct {
 	args  []string
-	tests bool // args is a `go test -json` run; otherwise the step is a check, judged by its exit status
+	tests bool          // args is a `go test -json` run; otherwise the step is a check, judged by its exit status
+	limit time.Duration // 0 = stepTime
 }
 
 // Commands and bounds of the parts.
 const (
 	linter   = ".cache/bin/golangci-lint"
 	stepTime = 40 * time.Minute
+	longTime = 3 * time.Hour
 	fuzzTime = "20s"
 )
 
@@ -48,7 +53,7 @@ var parts = []part{
 	{"quick", goTests(isUnit, "-timeout", "5m")},
 	{"integration", goTests(isIntegration, "-race", "-timeout", "25m")},
 	{"browser", goTests(is(browserTests), "-timeout", "10m")},
-	{"conformance", goTests(isLong, "-timeout", "60m")},
+	{"conformance", longTests},
 	{"fuzz", fuzzTargets},
 }
 
@@ -106,7 +111,7 @@ func (p part) run(ctx context.Context, out io.Writer) result {
 
 // run executes one step and counts it.
 func (s step) run(ctx context.Context, out io.Writer) tally {
-	ctx, cancel := context.WithTimeout(ctx, stepTime)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.limit, stepTime))
 	defer cancel()
 	if s.tests {
 		return s.runTests(ctx, out)
@@ -164,8 +169,8 @@ func goTests(want func(dir string) bool, flags ...string) func(context.Context) 
 		args := append([]string{"go", "test", "-json", "-count", "1"}, flags...)
 		fixedArgs := len(args)
 		for line := range strings.Lines(string(text)) {
-			module, path, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if dir := "." + strings.TrimPrefix(path, module); want(dir) {
+			module, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if dir := "." + strings.TrimPrefix(name, module); want(dir) {
 				args = append(args, dir)
 			}
 		}
@@ -186,9 +191,26 @@ func isIntegration(dir string) bool {
 	return !isUnit(dir) && dir != browserTests && dir != conformanceTests
 }
 
-// isLong are the suites that others wrote, and ours that run longer when the environment says JUPYTER_DRIVE_TEST_FULL.
-func isLong(dir string) bool {
-	return dir == conformanceTests || dir == "./integration" || dir == "./collab/crdt"
+// longTests runs, one package after the other, the suites that others wrote and the packages whose tests run longer when the environment
+// says JUPYTER_DRIVE_TEST_FULL.
+func longTests(ctx context.Context) ([]step, error) {
+	text, err := command(ctx, []string{"git", "grep", "-l", "--untracked", "JUPYTER_DRIVE_TEST_FULL", "--", "*_test.go"}).Output()
+	if err != nil {
+		return nil, fmt.Errorf("git grep: %w", err)
+	}
+	dirs := append(foldersOf(string(text)), conformanceTests)
+	slices.Sort(dirs)
+	args := []string{"go", "test", "-json", "-count", "1", "-p", "1", "-timeout", longTime.String()}
+	return []step{{args: append(args, slices.Compact(dirs)...), tests: true, limit: longTime}}, nil
+}
+
+// foldersOf returns the packages, as "./fs/drive", of files that are named one a line.
+func foldersOf(files string) []string {
+	var dirs []string
+	for file := range strings.Lines(files) {
+		dirs = append(dirs, "./"+path.Dir(strings.TrimSpace(file)))
+	}
+	return dirs
 }
 
 // fuzzTargets is a check for each native fuzz target of the module.
