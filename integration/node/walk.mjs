@@ -91,7 +91,7 @@ checks.essential('JupyterLab starts', async () => {
   await page.locator('#jupyterlab-splash').waitFor({ state: 'detached' });
   await item(path.basename(plan.notebook)).waitFor();
   await screen('1-start');
-}, { seconds: 60 });
+}, { seconds: 180 });
 checks.add('the launcher offers Python', async () => {
   await page.locator('.jp-LauncherCard[data-category="Notebook"]').first().waitFor();
 });
@@ -137,7 +137,7 @@ checks.essential('an edit is saved, and the file on this machine has it', async 
   const notebook = JSON.parse(fs.readFileSync(file, 'utf8'));
   assert.ok(notebook.cells.some(cell => [cell.source].flat().join('').includes(marker)));
   await screen('4-saved');
-}, { seconds: 60 });
+}, { seconds: 180 });
 checks.add('the page says that it is saved', async () => {
   await page.locator('.lm-DockPanel-tabBar .lm-TabBar-tab.jp-mod-current:not(.jp-mod-dirty)', { hasText: path.basename(plan.notebook) }).waitFor();
 });
@@ -154,7 +154,7 @@ checks.essential('a terminal starts', async () => {
   await menu('File', 'New Launcher');
   await page.locator('.jp-Launcher:not(.lm-mod-hidden) .jp-LauncherCard', { hasText: 'Terminal' }).last().click();
   await page.locator('.jp-Terminal .xterm-helper-textarea').waitFor({ state: 'attached' });
-}, { seconds: 60 });
+}, { seconds: 180 });
 checks.add('the terminal echoes', async () => {
   await page.locator('.jp-Terminal').click();
   await page.keyboard.type(`echo answer-$((40 + 2)) | tee ${terminalFile}\n`);
@@ -171,7 +171,7 @@ checks.add('a reload restores the notebook', async () => {
   await page.locator('.lm-DockPanel-tabBar .lm-TabBar-tab', { hasText: path.basename(plan.notebook) }).click();
   await panel.locator('.jp-Cell', { hasText: marker }).waitFor();
   await screen('6-reloaded');
-}, { seconds: 60 });
+}, { seconds: 180 });
 checks.add('the login form lets its user in', async () => {
   const other = await browser.newContext({ ignoreHTTPSErrors: true });
   const form = await other.newPage();
