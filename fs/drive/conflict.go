@@ -128,6 +128,7 @@ func (t *tx) keepBoth(j *job, info fs.Info) (to string) {
 		t.setAt(f, at)
 	}
 	t.setPending(j.keyed, nil)
+	t.retire(j.n)
 	t.unplace(x, name)
 	t.place(x, j.n, loser)
 	m.edit(func(m *more) {

@@ -117,6 +117,9 @@ func (d *Drive) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reserve()
+	if len(r.change.b) > 0 {
+		return d.append(r.change.b, true)
+	}
 	return nil
 }
 

@@ -57,6 +57,9 @@ func (s *layers) open(id uint64, floor int64, ext extents) (*layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if st, err := f.Stat(); err != nil || len(ext) > 0 && st.Size() < ext[len(ext)-1].end {
+		return nil, errors.Join(err, f.Close(), os.ErrNotExist) // a loss of power took what was never synced
+	}
 	s.size.Add(ext.bytes())
 	return &layer{id: id, f: f, in: s, floor: floor, ext: ext}, nil
 }

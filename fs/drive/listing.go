@@ -197,7 +197,7 @@ func (x *dir) merge(key string, infos []fs.Info) error {
 // found works in what the store has under a name.
 func (t *tx) found(x *dir, name string, info *fs.Info) {
 	n := x.children[name]
-	if t.awaits(info.Key) {
+	if t.awaits(info.Key) || n != nil && isBeingWritten(n) {
 		return // what this drive wants there comes first
 	}
 	if n == nil {
@@ -210,7 +210,9 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 	m := &n.meta().m
 	switch {
 	case (n.kind() == kindDir) != (info.Type == fs.Directory):
-		t.replaceFound(x, name, info)
+		if n.kind() != kindDir || !t.needed(n) {
+			t.replaceFound(x, name, info)
+		}
 	case n.kind() == kindDir:
 		if !info.Implicit && m.at.version == "" {
 			m.at.version = markerVersion
@@ -223,6 +225,13 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 	default:
 		t.replaceFound(x, name, info)
 	}
+}
+
+// isBeingWritten reports whether somebody has a file open for writing, or has written what is not committed yet: where the store has
+// something else by now the upload will meet it, and both are kept. The caller holds mu.
+func isBeingWritten(n inode) bool {
+	f, ok := n.(*file)
+	return ok && (f.writers > 0 || f.live != nil)
 }
 
 // awaits reports whether a key is to be brought up to date still.
@@ -242,7 +251,7 @@ func (t *tx) missed(x *dir, seen map[string]bool) {
 
 // needed reports whether a node has something that the store does not have (yet).
 func (t *tx) needed(n inode) bool {
-	if t.d.pending[keyOf(n)] != nil {
+	if t.d.pending[keyOf(n)] != nil || isBeingWritten(n) {
 		return true
 	}
 	if x, ok := n.(*dir); ok {
@@ -383,7 +392,7 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	d := f.d
 	d.mu.RLock()
 	key, named := f.path()
-	due := named && f.m.at.key == "" && f.m.at.version != "" && d.pending[keyed{key, false}] == nil && f.live == nil &&
+	due := named && f.m.at.key == "" && f.m.at.version != "" && d.pending[keyed{key, false}] == nil && !isBeingWritten(f) &&
 		time.Now().UnixNano()-f.checked > int64(d.opts.ContentsTTL) && !d.isOffline()
 	d.mu.RUnlock()
 	if !due {
@@ -400,7 +409,7 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	var now inode
 	err = d.settle("open", key, func(t *tx) error {
 		at, ok := f.path()
-		if !ok || at != key || t.awaits(key) || f.m.at.key != "" {
+		if !ok || at != key || t.awaits(key) || isBeingWritten(f) || f.m.at.key != "" {
 			if now = f; !ok {
 				now = nil
 			}

@@ -41,6 +41,8 @@ type replay struct {
 	d       *Drive
 	nodes   map[uint64]*nodeRecord
 	pending map[keyed]pendingRecord
+	lost    []inode // whose staging files are not there
+	change  encoder // what that makes of the journal
 }
 
 func (r *replay) apply(rec journal.Record) error {
@@ -102,13 +104,36 @@ func (r *replay) build() error {
 			return err
 		}
 	}
-	for _, n := range made {
+	for _, n := range r.lost {
+		if r.giveUp(n); !n.meta().named() {
+			delete(made, n.meta().ino)
+		}
+	}
+	for ino, n := range made {
+		r.d.retired[ino] = true // what is found where it came from is something else
 		r.index(n)
 	}
 	for k, p := range r.pending {
 		r.d.putPending(k, &pending{pendingRecord: p, due: time.Now(), unsure: true})
 	}
 	return r.d.removeStrays(used)
+}
+
+// giveUp has a file whose staging files are not there fall back to the version in the store that they lay over. Without one its name
+// goes, and the store keeps what it has there.
+func (r *replay) giveUp(n inode) {
+	m, k := &n.meta().m, keyOf(n)
+	if m.at.version != "" {
+		m.size, m.version = m.at.size, m.at.version
+		r.change.node(r.d.recordOf(n))
+		return
+	}
+	delete(r.pending, k)
+	delete(m.parent.children, m.name)
+	m.parent = nil
+	r.change.item(itemGone)
+	r.change.uint(n.meta().ino)
+	r.change.settled(k.key, k.dir)
 }
 
 func (d *Drive) fromRecord(rec *nodeRecord) inode {
@@ -156,6 +181,7 @@ func (r *replay) contents(n inode, rec *nodeRecord, used map[uint64]*layer) erro
 				path, _ := n.meta().path()
 				if errors.Is(err, os.ErrNotExist) {
 					r.d.log.Error("a staging file is missing: what was written is lost", "drive", r.d.opts.Name, "path", path)
+					r.lost = append(r.lost, n)
 					return nil
 				}
 				return fs.Wrap("open drive", path, err)

@@ -102,6 +102,7 @@ func (m *move) do(t *tx) {
 	if sub, ok := m.src.(*dir); ok {
 		t.leaveBelow(sub)
 	}
+	t.retire(m.src)
 	t.detach(m.from, m.name)
 	t.attach(m.to, m.src, m.newName, settleAfter)
 	if sub, ok := m.src.(*dir); ok {
@@ -123,6 +124,7 @@ func (t *tx) leaveBelow(x *dir) {
 		if sub, ok := n.(*dir); ok {
 			t.leaveBelow(sub)
 		}
+		t.retire(n)
 		t.leave(n)
 		if n.kind() != kindDir {
 			t.touch(n) // its place depends on its directory now

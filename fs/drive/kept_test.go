@@ -1,0 +1,143 @@
+package drive
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// TestOpenForWriting has others change or remove a file of which something is being written: nothing of it goes lost.
+func TestOpenForWriting(t *testing.T) {
+	cases := []struct {
+		name  string
+		early bool // it was written before the others came
+		do    func(w two)
+		want  map[string]string
+	}{
+		{"replaced, then written", false, func(w two) { w.a.write("f", []byte("of ada"), false) }, map[string]string{"f": "of ada", "f!zoe": "ZOEe"}},
+		{"written, then replaced", true, func(w two) { w.a.write("f", []byte("of ada"), false) }, map[string]string{"f": "of ada", "f!zoe": "ZOEe"}},
+		{"removed, then written", false, func(w two) { w.a.remove("f") }, map[string]string{"f": "ZOEe"}},
+		{"written, then removed", true, func(w two) { w.a.remove("f") }, map[string]string{"f": "ZOEe"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			withTwo(t, func(w two) {
+				w.shared("f", "base")
+				n, err := nodeAt(w.z.ctx, w.z.d, "f")
+				w.z.must("Lookup", err)
+				h, err := n.Open(w.z.ctx, fs.OpenReadWrite)
+				w.z.must("Open", err)
+				write := func() {
+					_, err := h.WriteAt(w.z.ctx, []byte("ZOE"), 0)
+					w.z.must("WriteAt", err)
+				}
+				if c.early {
+					write()
+				}
+				c.do(w)
+				w.a.must("Wait", w.a.d.Wait(w.a.ctx))
+				time.Sleep(time.Minute)
+				_, err = treeOf(w.z.ctx, w.z.d)
+				w.z.must("List", err)
+				if !c.early {
+					write()
+				}
+				w.z.must("Flush", h.Flush(w.z.ctx))
+				w.z.must("Release", h.Release(w.z.ctx))
+				w.settle()
+				w.want(c.want)
+			})
+		})
+	}
+}
+
+// TestNumbersOfMoved moves what was found in the store, and finds the same there again: it is something else, also after a restart.
+func TestNumbersOfMoved(t *testing.T) {
+	for name, restart := range map[string]bool{"at once": false, "after a restart": true} {
+		t.Run(name, func(t *testing.T) { numbersOfMoved(t, restart) })
+	}
+}
+
+func numbersOfMoved(t *testing.T, restart bool) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		b.Inject("d/f", []byte("old"), fs.WriteOptions{})
+		o := Options{Backend: b, State: t.TempDir()}
+		p := program{t, t.Context(), open(t, o)}
+		_, err := treeOf(p.ctx, p.d)
+		p.must("List", err)
+		p.rename("d", "e")
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.write("e/g", []byte("g"), false)
+		p.must("Wait", p.d.Wait(p.ctx))
+		if restart {
+			p.must("Close", p.d.Close(p.ctx))
+			p.d = open(t, o)
+		}
+		b.Inject("d/f", []byte("new"), fs.WriteOptions{})
+		for range 2 {
+			time.Sleep(time.Minute)
+			was, err := nodeAt(p.ctx, p.d, "e")
+			p.must("Lookup", err)
+			is, err := nodeAt(p.ctx, p.d, "d")
+			p.must("Lookup", err)
+			if was.Ino() == is.Ino() {
+				t.Errorf("two folders have number %d", is.Ino())
+			}
+			p.write("d/h", []byte("h"), false)
+			p.must("Close", p.d.Close(p.ctx))
+			p.d = open(t, o)
+			p.must("Wait", p.d.Wait(p.ctx))
+		}
+		got, err := treeOf(p.ctx, p.d)
+		p.must("List", err)
+		want := tree{"d/": "", "d/f": "new", "d/h": "h", "e/": "", "e/f": "old", "e/g": "g"}
+		if got.String() != want.String() {
+			t.Errorf("there is\n%swant\n%s", got, want)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestStagingFileLost takes from the staging files what a loss of power may take of bytes that were never synced: the store keeps what
+// it has.
+func TestStagingFileLost(t *testing.T) {
+	for name, harm := range map[string]func(string) error{
+		"short":   func(name string) error { return os.Truncate(name, 0) },
+		"missing": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := Options{Backend: mem.NewBackend(mem.BackendOptions{}), State: t.TempDir()}
+				p := program{t, t.Context(), open(t, o)}
+				p.write("f", []byte("safe"), false)
+				p.must("Wait", p.d.Wait(p.ctx))
+				p.write("f", []byte("unsafe"), false)
+				p.write("g", []byte("unsafe too"), false)
+				p.must("Close", p.d.Close(p.ctx))
+				staged, err := filepath.Glob(filepath.Join(o.State, "staging", "*"))
+				p.must("Glob", err)
+				for _, name := range staged {
+					p.must("harm", harm(name))
+				}
+				for range 2 {
+					p.d = open(t, o)
+					p.must("Wait", p.d.Wait(p.ctx))
+					if got := string(p.read("f")); got != "safe" {
+						t.Errorf("f = %q", got)
+					}
+					if _, err := nodeAt(p.ctx, p.d, "g"); fs.KindOf(err) != fs.NotExist {
+						t.Errorf("Lookup(g) = %v", err)
+					}
+					p.must("Close", p.d.Close(p.ctx))
+				}
+			})
+		})
+	}
+}
