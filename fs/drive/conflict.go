@@ -21,6 +21,8 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		return err
 	case info.WriteID == d.writeID(j.key, j.gen):
 		return d.stored(j, info)
+	case info.Version == j.have: // it was not the condition, but an upload in parts that has gone
+		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
 	case d.isOurs(info.WriteID, j.key):
 		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
 	}

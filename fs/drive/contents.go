@@ -295,6 +295,9 @@ func (c *contents) moved(from base) bool {
 
 // isGone reports whether an error says that the store does not have that version any more.
 func isGone(err error) bool {
+	if err == nil {
+		return false
+	}
 	kind := fs.KindOf(err)
 	return kind == fs.Conflict || kind == fs.NotExist || kind == fs.Stale
 }
@@ -389,14 +392,21 @@ func (c *contents) merge(ctx context.Context) error {
 		if shared {
 			return nil
 		}
-		if err := lower.absorb(upper); err != nil {
+		err := lower.absorb(upper)
+		if err == nil && upper.isDurable() {
+			err = lower.sync() // or what was durable is not any more once upper has gone
+		}
+		if err != nil {
 			if fs.KindOf(err) == fs.NoSpace {
 				return nil // two layers read the same as one
 			}
 			return err
 		}
 		stack := c.v.stack[: n-1 : n-1]
-		_, err := d.change(ctx, "commit", f.where(), func(t *tx) error {
+		_, err = d.change(ctx, "commit", f.where(), func(t *tx) error {
+			if lower.refs > 2 {
+				return fail("commit", "", fs.Busy) // an upload or a copy has begun that needs both
+			}
 			t.touch(f)
 			old := f.m.get().content
 			f.m.edit(func(m *more) { m.content = &content{stack: stack, size: old.size, gen: old.gen} })

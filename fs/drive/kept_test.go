@@ -141,3 +141,82 @@ func TestStagingFileLost(t *testing.T) {
 		})
 	}
 }
+
+// TestWrittenWhileSettling writes a file just when a worker has found that there is nothing to do for it.
+func TestWrittenWhileSettling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		p.write("f", []byte("one"), false)
+		p.must("Wait", p.d.Wait(p.ctx))
+		n, err := nodeAt(p.ctx, p.d, "f")
+		p.must("Lookup", err)
+		mode := uint32(0o600)
+		_, err = n.SetAttr(p.ctx, fs.SetAttr{Mode: &mode})
+		p.must("SetAttr", err)
+		j, _ := p.d.job(keyed{"f", false})
+		p.write("f", []byte("two"), false)
+		p.must("settled", p.d.settled(j))
+		p.d.endJob(j)
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+		p.d = open(t, Options{Backend: b})
+		if got := string(p.read("f")); got != "two" {
+			t.Errorf("the store has %q", got)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestLostSource has others remove a file that is being moved while a new one has its old name already.
+func TestLostSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		b.Inject("f", []byte("old"), fs.WriteOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		p.rename("f", "g")
+		p.write("f", []byte("new"), false)
+		p.must("Remove", b.Remove(p.ctx, "f", fs.RemoveOptions{}))
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+		p.d = open(t, Options{Backend: b})
+		if got := string(p.read("f")); got != "new" {
+			t.Errorf("the store has %q", got)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestLostBase changes a part of a file of which others replace or remove the rest before that is sent: it cannot be sent any more, but
+// what was written stays, and the store is not asked without end.
+func TestLostBase(t *testing.T) {
+	for name, harm := range map[string]func(program, *mem.Backend){
+		"replaced": func(_ program, b *mem.Backend) { b.Inject("f", []byte("theirs"), fs.WriteOptions{}) },
+		"removed":  func(p program, b *mem.Backend) { p.must("Remove", b.Remove(p.ctx, "f", fs.RemoveOptions{})) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mem.NewBackend(mem.BackendOptions{})
+				b.Inject("f", []byte("base"), fs.WriteOptions{})
+				p := program{t, t.Context(), open(t, Options{Backend: b})}
+				n, err := nodeAt(p.ctx, p.d, "f")
+				p.must("Lookup", err)
+				h, err := n.Open(p.ctx, fs.OpenReadWrite)
+				p.must("Open", err)
+				_, err = h.WriteAt(p.ctx, []byte("B"), 0)
+				p.must("WriteAt", err)
+				p.must("Release", h.Release(p.ctx))
+				harm(p, b)
+				b.ResetRequests()
+				time.Sleep(10 * time.Minute)
+				if got := b.Requests(); got["stat"] > 100 || got["read"] > 100 {
+					t.Errorf("the store was asked %v", got)
+				}
+				if st := p.d.Status(); len(st.Troubles) != 1 || fs.KindOf(st.Troubles[0].Err) != fs.Stale || st.Staged != 1 {
+					t.Errorf("Status() = %+v", st)
+				}
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}

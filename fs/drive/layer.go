@@ -25,6 +25,9 @@ type layer struct {
 	ext    extents      // what was written
 	floor  int64        // what is below is seen up to here, and zeros from here on
 	synced bool         // nothing was written since the last sync
+	kept   bool         // some of it was synced
+
+	syncing sync.Mutex // held while the file is being synced; taken before mu
 
 	refs int // guarded by Drive.mu: contents and stacks that have it
 }
@@ -61,7 +64,7 @@ func (s *layers) open(id uint64, floor int64, ext extents) (*layer, error) {
 		return nil, errors.Join(err, f.Close(), os.ErrNotExist) // a loss of power took what was never synced
 	}
 	s.size.Add(ext.bytes())
-	return &layer{id: id, f: f, in: s, floor: floor, ext: ext}, nil
+	return &layer{id: id, f: f, in: s, floor: floor, ext: ext, kept: true}, nil
 }
 
 // bury removes a layer that nothing uses, after the journal is durable.
@@ -191,6 +194,8 @@ func (l *layer) cut(size int64) error {
 
 // sync makes what was written durable.
 func (l *layer) sync() error {
+	l.syncing.Lock() // who comes second must not return before the first
+	defer l.syncing.Unlock()
 	l.mu.Lock()
 	done := l.synced
 	l.synced = true
@@ -204,7 +209,17 @@ func (l *layer) sync() error {
 		l.mu.Unlock()
 		return fs.Wrap("sync", "", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = true
 	return nil
+}
+
+// isDurable reports whether some of the layer may have been said to be durable.
+func (l *layer) isDurable() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.kept
 }
 
 // next returns the first part of s that is all in the layer, all below it or all zeros.

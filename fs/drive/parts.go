@@ -218,9 +218,10 @@ func (s *sender) send(ctx context.Context, n int, r span) (fs.Part, error) {
 	at := s.j.v.at
 	if at.version != "" && r.end-r.off >= s.d.backend.Caps().PartMin && s.j.v.untouched(r) {
 		p, err := s.up.CopyPart(ctx, s.u, n, fs.CopyRange{Key: at.key, Version: at.version, Off: r.off, Size: r.end - r.off})
-		if err == nil || fs.KindOf(err) != fs.Unsupported {
+		if err == nil || fs.KindOf(err) != fs.Unsupported && !isCondition(err) {
 			return p, err
 		}
+		// Where the store does not have the version any more the cache may.
 	}
 	return s.up.PutPart(ctx, s.u, n, io.NewSectionReader(s.src, r.off, r.end-r.off), r.end-r.off)
 }

@@ -131,9 +131,11 @@ func (d *Drive) recover(ctx context.Context, j *job) error {
 // settled takes a key out: the store has what is wanted.
 func (d *Drive) settled(j *job) error {
 	return d.settle("settle", j.key, func(t *tx) error {
-		if p := t.d.pending[j.keyed]; p != nil && t.d.at(j.keyed) != nil && j.n == nil {
-			now := t.edit(j.keyed) // something was made there meanwhile
-			now.have, now.unsure = "", false
+		if p := t.d.pending[j.keyed]; p != nil && (p.again || t.d.at(j.keyed) != j.n) {
+			now := t.edit(j.keyed) // something else is wanted meanwhile
+			if j.n == nil {
+				now.have, now.unsure = "", false
+			}
 			return nil
 		}
 		t.setPending(j.keyed, nil)
@@ -297,10 +299,28 @@ func (d *Drive) put(ctx context.Context, j *job) error {
 	d.hook("store:put:before")
 	info, err := d.send(ctx, j, src, o)
 	d.hook("store:put:after")
+	if err != nil && src.lost.Load() {
+		d.heard(err)
+		return d.lostBase(ctx, j, err)
+	}
 	if err = d.wrote(ctx, j, info, err); err == nil {
 		d.endUpload(ctx, j.keyed)
 	}
 	return err
+}
+
+// lostBase works in that bytes under those that were written are gone from the store. What others have put there gets the path; what
+// was written stays in the journal, and the upload is an error that Status tells.
+func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
+	if j.v.at.key == j.key {
+		switch info, err := d.stat(ctx, j.key); {
+		case err == nil && info.Version != j.v.at.version:
+			return d.conflict(ctx, j)
+		case err != nil && fs.KindOf(err) != fs.NotExist:
+			return err
+		}
+	}
+	return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Stale, Err: why, Hint: "others have replaced or removed the version of which a part was changed here"}
 }
 
 // send chooses how contents are sent.
@@ -495,7 +515,11 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 			t.setAt(f, base{})
 			t.vanish(f.m.parent, f.m.name)
 			t.setPending(j.keyed, nil)
-			t.setPending(from, nil)
+			if t.d.at(from) == nil {
+				t.setPending(from, nil)
+			} else if t.d.pending[from] != nil {
+				t.edit(from).have = "" // something was made there meanwhile
+			}
 			t.d.log.Warn("a file was removed by others while it was being moved", "drive", t.d.opts.Name, "path", j.key)
 			return nil
 		}

@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"io"
+	"sync/atomic"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -123,6 +124,7 @@ type viewReader struct {
 	ctx  context.Context
 	v    *view
 	from remote
+	lost atomic.Bool // the store's part is not there any more
 }
 
 func (r *viewReader) ReadAt(p []byte, off int64) (int, error) {
@@ -133,11 +135,16 @@ func (r *viewReader) ReadAt(p []byte, off int64) (int, error) {
 	missing, err := r.v.readLocal(p[:n], off)
 	for _, m := range missing {
 		if err == nil {
-			err = r.from(r.ctx, m.p, m.off)
+			if err = r.from(r.ctx, m.p, m.off); isGone(err) {
+				r.lost.Store(true)
+			}
 		}
 	}
-	if err == nil && n < len(p) {
-		err = io.EOF
+	switch {
+	case err != nil:
+		return 0, err // whoever has as many bytes as he asked for looks at no error
+	case n < len(p):
+		return n, io.EOF
 	}
-	return n, err
+	return n, nil
 }
