@@ -85,8 +85,8 @@ func (tx *Tx) skip(it *item, n uint64) {
 	it.id.Clock += n
 	it.left = tx.itemUntil(ID{it.id.Client, it.id.Clock - 1})
 	it.setOrigin(it.left.lastID())
-	if !it.left.isItem() {
-		it.parent = nil
+	if l := it.left; !l.isItem() || l.parent != it.parent || l.key != it.key || (l.flags^it.flags)&flagKey != 0 {
+		it.parent = nil // also if what is known under these IDs stands elsewhere, which no honest client says
 	}
 }
 
