@@ -284,3 +284,22 @@ func TestReadersHearWhatTheyMayRead(t *testing.T) {
 		sub.Close()
 	}
 }
+
+// TestBothEndsAreAsked links and moves between a folder that is open and one that is not.
+func TestBothEndsAreAsked(t *testing.T) {
+	for _, end := range []struct{ from, to string }{{"open", "shut"}, {"shut", "open"}} {
+		w := newWorld(t)
+		n := w.view.Nodes()
+		_, linked := n.Link(t.Context(), w.nodes[end.from+"/file"], w.dir(end.to), "hard")
+		for name, err := range map[string]error{
+			"Nodes.Link":   linked,
+			"Nodes.Rename": n.Rename(t.Context(), w.dir(end.from), "other", w.dir(end.to), "moved", 0),
+			"View.Rename":  w.view.Rename(t.Context(), fs.Path("a").Join(end.from).Join("other"), fs.Path("a").Join(end.to).Join("moved")),
+			"View.Copy":    w.view.Copy(t.Context(), fs.Path("a").Join(end.from).Join("other"), fs.Path("a").Join(end.to).Join("copy")),
+		} {
+			if err == nil || fs.KindOf(err) != fs.Permission {
+				t.Errorf("%s from %s to %s = %v, want Permission", name, end.from, end.to, err)
+			}
+		}
+	}
+}
