@@ -3,6 +3,7 @@ package drive
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,4 +220,25 @@ func TestLostBase(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReplaceWithTheSame replaces bytes that somebody has written but not closed by the same: what Replace says is kept is kept.
+func TestReplaceWithTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := program{t, t.Context(), open(t, Options{Backend: mem.NewBackend(mem.BackendOptions{})})}
+		n, h, err := p.d.Root().Create(p.ctx, "f", fs.CreateOptions{Flags: fs.OpenReadWrite})
+		p.must("Create", err)
+		_, err = h.WriteAt(p.ctx, []byte("same"), 0)
+		p.must("WriteAt", err)
+		_, err = p.d.Replace(p.ctx, "f", strings.NewReader("same"), fs.ReplaceOptions{})
+		p.must("Replace", err)
+		p.d.mu.RLock()
+		kept := n.(*file).m.get().content
+		p.d.mu.RUnlock()
+		if kept == nil || kept.size != 4 {
+			t.Errorf("the journal has %+v", kept)
+		}
+		p.must("Release", h.Release(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+	})
 }

@@ -62,7 +62,10 @@ func (x *dir) fresh(ctx context.Context, name string) error {
 			wait = make(chan struct{})
 			x.loading, x.touched = wait, map[string]bool{}
 			x.d.mu.Unlock()
-			return x.excuse(name, x.load(ctx, wait))
+			if err := x.load(ctx, wait); err != nil || !x.missedItself() {
+				return x.excuse(name, err)
+			}
+			continue
 		}
 		x.d.mu.Unlock()
 		select {
@@ -77,6 +80,13 @@ func (x *dir) fresh(ctx context.Context, name string) error {
 			return x.excuse(name, err)
 		}
 	}
+}
+
+// missedItself reports whether a listing came to nothing since the directory was moved meanwhile.
+func (x *dir) missedItself() bool {
+	x.d.mu.RLock()
+	defer x.d.mu.RUnlock()
+	return x.named() && !x.complete
 }
 
 // isFresh reports whether the store need not be asked. The caller holds Drive.mu.

@@ -239,7 +239,12 @@ func (d *Drive) checkpoint(force bool) error {
 		}
 		d.numbers.encode(e)
 		for _, p := range d.pending {
-			e.pending(&p.pendingRecord)
+			if e.pending(&p.pendingRecord); len(e.b) < snapshotSize {
+				continue
+			}
+			if err := flush(); err != nil {
+				return err
+			}
 		}
 		for k, u := range d.uploads {
 			e.upload(k, u)

@@ -58,7 +58,7 @@ func (d *Drive) Replace(ctx context.Context, rel string, r io.Reader, o fs.Repla
 		return out, fs.Wrap("replace", rel, err)
 	}
 	out, err = w.put(ctx)
-	if err != nil || out.Seq == 0 {
+	if err != nil {
 		return out, err
 	}
 	if err := d.journal.Sync(context.WithoutCancel(ctx)); err != nil {
@@ -196,8 +196,10 @@ func (w *replacement) compare(ctx context.Context) (old former, same bool, err e
 		return old, false, nil // it has gone meanwhile, which swap will see
 	}
 	defer func() { _ = h.Release(ctx) }() // nothing is written through it
-	same, err = sameBytes(ctx, h, w.l.f, w.size)
-	return old, same && err == nil, nil
+	if same, err = sameBytes(ctx, h, w.l.f, w.size); err != nil || !same {
+		return old, false, nil
+	}
+	return old, true, h.Sync(ctx) // they may be nobody's word yet
 }
 
 // sameBytes compares.
