@@ -154,6 +154,15 @@ func TestLiveFilesAreTheDaemons(t *testing.T) {
 	if _, ok := p.PassthroughFd(); !ok {
 		t.Error("the owner was not given the descriptor")
 	}
+	guest, err := access.New(tr, access.Everyone{}, fs.Principal{ID: "local:ada"}, fs.OriginMount).Open(t.Context(), "a/file", fs.OpenRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = guest.Release(context.Background()) }() // it was only read
+	q, _ := fs.As[fs.Passthrougher](guest)
+	if _, ok := q.PassthroughFd(); ok {
+		t.Error("somebody who does not own the drive was given the descriptor")
+	}
 	release, err := tr.Attach(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
