@@ -101,6 +101,8 @@ func TestCheckImports(t *testing.T) {
 		{"fs/access", []string{module + "/cmd/jupyter-drive"}, nil, "nobody imports the command"},
 		{"integration/daemon", []string{module + "/integration/sandbox"}, nil, ""},
 		{"integration/daemon", []string{module + "/fs"}, nil, "built program"},
+		{"integration/bench", []string{module + "/fs"}, nil, "built program"},
+		{"integration/bench", []string{module + "/collab/crdt"}, nil, ""},
 		{"fs/drive", []string{module + "/integration/sandbox"}, nil, "nothing of its integration"},
 		{"cmd/jupyter-drive", []string{module + "/backends/local", module + "/fs/fusemount", module + "/kernels"}, nil, ""},
 	}
