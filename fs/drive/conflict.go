@@ -24,6 +24,11 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 	case info.Version == j.have: // it was not the condition, but an upload in parts that has gone
 		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
 	case d.isOurs(info.WriteID, j.key):
+		if f, ok := j.n.(*file); ok {
+			if err := d.rebased(f, j.key, info); err != nil {
+				return err
+			}
+		}
 		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
 	}
 	if f, ok := j.n.(*file); ok && info.Type == fs.File {
@@ -53,6 +58,51 @@ func (d *Drive) known(j *job, v version) error {
 		p.have, p.due, p.unsure = v, time.Now(), false
 		return nil
 	})
+}
+
+// rebased lets a version that this drive has written, though it was never told so, take the place of the one that a file's layers lie
+// over: what they do not hide is the same in both.
+func (d *Drive) rebased(f *file, key string, info fs.Info) error {
+	d.mu.Lock()
+	c := f.acquire(false)
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		f.release(false)
+	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.settle("upload", key, func(t *tx) error {
+		path, ok := f.path()
+		p := t.d.pending[keyed{key, false}]
+		if !ok || path != key || p == nil || f.m.at.key != "" || f.m.at.version == "" {
+			return nil
+		}
+		t.setAt(f, base{version: info.Version, size: max(info.Size, 0)})
+		p = t.edit(p.keyed())
+		p.have = info.Version
+		t.after = append(t.after, func() { c.v.at = f.baseAt() })
+		return nil
+	})
+}
+
+// found reports whether the store has a version that this drive has written over at, though it was never told so. Then the file's
+// bytes are read from there.
+func (c *contents) found(ctx context.Context, at base) bool {
+	d, f := c.f.d, c.f
+	d.mu.RLock()
+	p := d.pending[keyed{at.key, false}]
+	unsure := p != nil && p.unsure && d.at(p.keyed()) == inode(f)
+	d.mu.RUnlock()
+	if !unsure {
+		return false
+	}
+	info, err := d.stat(ctx, at.key)
+	if err != nil || !d.isOurs(info.WriteID, at.key) {
+		return false
+	}
+	return d.rebased(f, at.key, info) == nil && c.moved(at)
 }
 
 // remade works in that the store does not have any more what the job was to replace.

@@ -269,7 +269,7 @@ func (c *contents) read(ctx context.Context, p []byte, off int64, from func(base
 			return n, end
 		case !isGone(err):
 			return 0, err
-		case !c.moved(at):
+		case !c.moved(at) && !c.found(ctx, at):
 			return 0, &fs.Error{Op: "read", Path: at.key, Kind: fs.Stale, Err: err}
 		}
 	}

@@ -138,6 +138,9 @@ func (m *machine) both(what string, op func(fs.Drive) (string, error)) {
 		m.fatal("%s: %v on the drive, %v in memory", what, errA, errB)
 	}
 	if a != b {
+		if strings.HasPrefix(what, "dump") {
+			m.fatal("%s:\n%son the drive\n%sin memory", what, a, b)
+		}
 		m.fatal("%s: %s on the drive, %s in memory", what, brief(a), brief(b))
 	}
 }

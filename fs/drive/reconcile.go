@@ -38,8 +38,11 @@ func (d *Drive) job(k keyed) (*job, bool) {
 	j.m, j.gen = j.n.meta().m, j.n.meta().ino
 	if f, ok := j.n.(*file); ok {
 		j.v, j.content = f.view(), j.m.get().content
-		if j.content != nil {
+		switch {
+		case j.content != nil:
 			j.gen = j.content.gen
+		case j.v.at.version != "": // the same file may be copied to the same key again, with other bytes
+			j.gen = fs.Ino(d.id, j.gen, hash(j.v.at.key), hash(string(j.v.at.version)))
 		}
 		d.ref(j.v.stack)
 	}
@@ -90,6 +93,9 @@ func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
 		if err := d.toTrash(ctx, j); err != nil {
 			return err
 		}
+	}
+	if err := d.attempt(j); err != nil {
+		return err
 	}
 	o := fs.RemoveOptions{Dir: j.dir}
 	if !j.dir {
@@ -170,7 +176,10 @@ func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 	if j.m.get().moved {
 		return x.fresh(ctx, "")
 	}
-	if maker, ok := fs.As[fs.Mkdirer](d.backend); ok && j.have == "" && j.m.at.version == "" {
+	if maker, ok := fs.As[fs.Mkdirer](d.backend); ok && (j.have == "" || j.unsure) && j.m.at.version == "" {
+		if err := d.attempt(j); err != nil {
+			return err
+		}
 		d.hook("store:mkdir:before")
 		_, err := maker.Mkdir(ctx, j.key, fs.Cond{IfAbsent: true})
 		d.heard(err)
@@ -545,6 +554,9 @@ func (d *Drive) setMeta(ctx context.Context, j *job) error {
 	if id := j.m.get().id; !id.IsZero() {
 		p.FileID = &id
 	}
+	if err := d.attempt(j); err != nil {
+		return err
+	}
 	d.hook("store:meta:before")
 	info, err := setter.SetMeta(ctx, j.key, p, fs.Cond{IfVersion: j.m.at.version})
 	d.heard(err)
@@ -555,7 +567,12 @@ func (d *Drive) setMeta(ctx context.Context, j *job) error {
 			info.Size = j.m.at.size
 		}
 		return d.stored(j, info)
-	case isCondition(err), fs.KindOf(err) == fs.Unsupported:
+	case isCondition(err):
+		if now, err := d.stat(ctx, j.key); err == nil && d.isOurs(now.WriteID, j.key) {
+			return errors.Join(d.rebased(j.n.(*file), j.key, now), d.known(j, now.Version)) // an answer was lost
+		}
+		fallthrough
+	case fs.KindOf(err) == fs.Unsupported:
 		return errors.Join(d.stored(j, fs.Info{Version: j.m.at.version, Size: j.m.at.size}), d.expire(j.key))
 	}
 	return err
