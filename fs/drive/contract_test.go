@@ -23,6 +23,21 @@ var absent = map[drivetest.Feature]string{
 	drivetest.Exchange:  "two keys cannot be swapped",
 }
 
+// memoryDir returns a directory in memory, where syncing is quick, if there is one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "drive-test-") //nolint:usetesting // t.TempDir is on disk
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // open returns a drive over b with the state in dir.
 func open(t *testing.T, o Options) *Drive {
 	t.Helper()
@@ -30,7 +45,7 @@ func open(t *testing.T, o Options) *Drive {
 		o.ID = fs.DriveID{1, 2, 3}
 	}
 	if o.State == "" {
-		o.State = t.TempDir()
+		o.State = memoryDir(t)
 	}
 	if o.SegmentSize == 0 {
 		o.SegmentSize = 4 << 20

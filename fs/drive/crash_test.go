@@ -233,7 +233,7 @@ func crashAt(t *testing.T, seed uint64, point, steps int) (points int) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrasher(point)
 		b := mem.NewBackend(mem.BackendOptions{})
-		o := Options{Backend: b, State: t.TempDir(), hook: c.hook, NamesTTL: 2 * time.Second, ContentsTTL: time.Second}
+		o := Options{Backend: b, State: memoryDir(t), hook: c.hook, NamesTTL: 2 * time.Second, ContentsTTL: time.Second}
 		d := open(t, o)
 		c.mu.Lock()
 		c.armed = true
@@ -306,7 +306,7 @@ func verify(t *testing.T, what string, o Options, s *scenario) {
 	if err := d.Close(ctx); err != nil {
 		t.Errorf("%s: Close() = %v", what, err)
 	}
-	o.State, o.ID = t.TempDir(), fs.DriveID{7}
+	o.State, o.ID = memoryDir(t), fs.DriveID{7}
 	alone := open(t, o)
 	stored, err := treeOf(ctx, alone)
 	if err != nil || stored.String() != got.String() {

@@ -130,7 +130,7 @@ func TestOffline(t *testing.T) {
 		b.Inject("theirs", []byte("theirs"), fs.WriteOptions{})
 		b.Inject("unread", []byte("unread"), fs.WriteOptions{})
 		b.Inject("dir/in", []byte("in"), fs.WriteOptions{})
-		o := withCache(t, Options{Backend: b, State: t.TempDir()})
+		o := withCache(t, Options{Backend: b, State: memoryDir(t)})
 		d := open(t, o)
 		p := program{t, t.Context(), d}
 		p.write("ours", []byte("ours"), false)
@@ -202,7 +202,7 @@ func TestCloseUpload(t *testing.T) {
 func TestLocalPatterns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := mem.NewBackend(mem.BackendOptions{})
-		o := Options{Backend: b, State: t.TempDir(), LocalPatterns: []string{"*.swp", "node_modules"}}
+		o := Options{Backend: b, State: memoryDir(t), LocalPatterns: []string{"*.swp", "node_modules"}}
 		d := open(t, o)
 		p := program{t, t.Context(), d}
 		_, err := d.Root().Mkdir(p.ctx, "node_modules", fs.CreateOptions{Mode: 0o755})

@@ -40,7 +40,7 @@ type pair struct {
 func newMachine(t *testing.T, seed uint64, o Options, bo mem.BackendOptions) *machine {
 	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 7)), b: mem.NewBackend(bo), o: o, oracle: mem.New(mem.Options{})}
 	m.o.Backend = m.b
-	m.o.State = t.TempDir()
+	m.o.State = memoryDir(t)
 	m.start()
 	t.Cleanup(func() {
 		if t.Failed() {

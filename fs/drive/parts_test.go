@@ -38,7 +38,7 @@ func TestParts(t *testing.T) {
 			}
 			return nil
 		}})
-		o := Options{Backend: b, State: t.TempDir()}
+		o := Options{Backend: b, State: memoryDir(t)}
 		d := open(t, o)
 		p := program{t, t.Context(), d}
 		data := noise(25 << 20) // four parts
