@@ -242,3 +242,19 @@ func TestReplaceWithTheSame(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
+
+// TestSavedAllTheTime saves a file more often than uploads wait: the store gets it now and then.
+func TestSavedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		for i := range 1800 {
+			p.write("f", []byte{byte(i)}, i%2 == 0)
+			time.Sleep(time.Second / 2)
+		}
+		if n := b.Requests()["put"]; n < 2 || n > 3 {
+			t.Errorf("%d uploads in 15 minutes", n)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}

@@ -10,6 +10,7 @@ import (
 const (
 	settleAfter = time.Second      // after a close, an fsync or a change of names
 	idleAfter   = 30 * time.Second // while a file is open for writing
+	ageMax      = 5 * time.Minute  // in all, however often it changes
 )
 
 // keyed is a key of the store, of a file (or symlink) or of a directory.
@@ -102,9 +103,13 @@ func (t *tx) wantAfter(n inode, wait time.Duration) {
 		p.due = time.Now().Add(wait)
 		return
 	}
+	before := t.d.pending[k]
 	p := t.edit(k)
 	p.tries, p.err = 0, nil
 	p.due = time.Now().Add(wait)
+	if before != nil && before.tries == 0 && before.due.Before(p.due) && t.now-p.since > int64(ageMax) {
+		p.due = before.due // who saves all the time must not keep it from the store
+	}
 }
 
 // leave notes that n gives up its path, before it does: what the store has there is to go.

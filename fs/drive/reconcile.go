@@ -403,7 +403,7 @@ func (d *Drive) stored(j *job, info fs.Info) error {
 func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	t.touchName(j.key)
 	p := t.edit(j.keyed)
-	p.have, p.unsure, p.tries, p.err = info.Version, false, 0, nil
+	p.have, p.unsure, p.tries, p.err, p.since = info.Version, false, 0, nil, t.now
 	if t.d.at(j.keyed) != j.n || j.n == nil {
 		p.due = time.Now()
 		return nil
