@@ -62,12 +62,13 @@ func newBucket(t *testing.T, server *versitygw.Server, o faultproxy.Options) *bu
 	return b
 }
 
-// backend returns the store as the daemon opens it, but for how long it waits before it tries again.
+// backend returns the store as the daemon opens it, but for how soon and how often it tries again.
 func (b *bucket) backend() *s3.Backend {
 	b.t.Helper()
 	o := s3.Options{
 		Config: s3.Keys(versitygw.AccessKey, versitygw.SecretKey), Bucket: versitygw.Bucket, Prefix: b.prefix, Endpoint: b.proxy.URL,
 		Region: versitygw.Region, PathStyle: true, PartSize: 5 << 20, MaxDelay: time.Millisecond,
+		Attempts: 12, // a drive hands on what its store gives up, and no run may depend on that
 	}
 	o.Config.Credentials = aws.NewCredentialsCache(o.Config.Credentials)
 	if b.caps != (fs.Caps{}) {
