@@ -140,3 +140,26 @@ func TestFreeNamesWaitForARound(t *testing.T) {
 		})
 	}
 }
+
+func TestNamesFreedWithinARoundWait(t *testing.T) {
+	r := newRounds(t)
+	r.write("f")
+	if _, err := r.d.root.Lookup(t.Context(), "f"); err != nil {
+		t.Fatal(err)
+	}
+	sink := r.d.feed.sink
+	r.d.feed.sink = func(c fs.Change) { // new names are told first: f goes between the look at it and its turn
+		sink(c)
+		if c.Path == "e" {
+			_ = os.Remove(r.path("f"))
+		}
+	}
+	r.write("e")
+	if got := r.round(map[string]hint{"e": hintCreated, "f": hintWritten}); !slices.Equal(got, []string{"create e"}) {
+		t.Errorf("round 1 told %v", got)
+	}
+	r.write("f")
+	if got := r.round(map[string]hint{"f": hintCreated}); !slices.Equal(got, []string{"replace f"}) {
+		t.Errorf("round 2 told %v", got)
+	}
+}

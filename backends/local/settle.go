@@ -18,6 +18,7 @@ const (
 	hintAttr
 	hintRemoved
 	hintWaited // for a round, with nothing at the name
+	hintWaits  // if nothing is at the name now, that is to be looked at again in the next round
 )
 
 // missing is a known name that is free now; who took it is told once it is clear whether the file is somewhere else.
@@ -27,6 +28,7 @@ type missing struct {
 	kid  kid
 	path string
 	told bool // as a rename
+	wait bool // for the next round: nothing was told or forgotten yet
 }
 
 var outside = fs.WithCause(context.Background(), fs.Cause{Origin: fs.OriginOutside})
@@ -75,6 +77,9 @@ func (x *dir) settleFree(name string, h hint, known kid, ok bool) (missing, bool
 	switch {
 	case ok && known.isGone():
 		return m, false
+	case ok && h&hintWaits != 0:
+		m.wait = true
+		return m, true
 	case ok:
 		x.d.take(x, name, known.id, false)
 		return m, true

@@ -308,16 +308,21 @@ func (w *watcher) settle(batch map[place]hint) {
 		for p, h := range batch {
 			if k, known := p.dir.kid(p.name); news != (known && !k.isGone()) {
 				delete(batch, p)
-				free = p.dir.settleInto(free, waiting, p.name, h)
+				free = p.dir.settleInto(free, waiting, p.name, h|hintWaits) // it may have gone since the look above
 			}
 		}
 	}
 	for p, h := range lost {
 		free = p.dir.settleInto(free, waiting, p.name, h)
 	}
+	for _, m := range free {
+		if m.wait {
+			waiting = append(waiting, m)
+		}
+	}
 	w.again(waiting)
 	for _, m := range free {
-		if !m.told {
+		if !m.told && !m.wait {
 			m.tell()
 		}
 	}
