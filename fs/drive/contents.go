@@ -21,6 +21,7 @@ type file struct {
 	writers int
 	live    *live // what was written since the last commit makes of the attributes; nil = nothing was
 	checked int64 // when the store was last asked whether at is its version still
+	byDrive bool  // nobody has asked for the last commit: the file is held open
 }
 
 // live are the attributes of a file that is being written to.
@@ -85,6 +86,7 @@ func (f *file) release(writes bool) {
 		return
 	}
 	f.d.unref(f.open.v.stack)
+	delete(f.d.unsaved, f.open)
 	f.open, f.live = nil, nil
 	if !f.named() {
 		f.d.drop(f)
@@ -168,6 +170,7 @@ func (c *contents) edited(ctx context.Context, size int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c.f.live = &live{size, time.Now().UnixNano(), d.newVersion()}
+	d.noteUnsaved(c)
 }
 
 // newVersion names contents that the store does not have. The caller holds Drive.mu.
@@ -302,8 +305,8 @@ func isGone(err error) bool {
 	return kind == fs.Conflict || kind == fs.NotExist || kind == fs.Stale
 }
 
-// commit makes what was written the file's state: it survives a crash of the daemon from now on.
-func (c *contents) commit(ctx context.Context) error {
+// save does the work of commit. What it commits byDrive is not held back from the store for what comes after it.
+func (c *contents) save(ctx context.Context, byDrive bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.dirty {
@@ -323,7 +326,7 @@ func (c *contents) commit(ctx context.Context) error {
 		f.m.size, f.m.mtime, f.m.ctime, f.m.version = f.live.size, f.live.mtime, t.now, f.live.version
 		f.m.edit(func(m *more) { m.content = fin })
 		wait := settleAfter
-		if f.writers > 0 {
+		if f.writers > 0 && !byDrive {
 			wait = idleAfter
 		}
 		t.wantAfter(f, wait)
@@ -341,7 +344,8 @@ func (c *contents) commit(ctx context.Context) error {
 			d.unref(before)
 			c.v.stack = fin.stack
 			c.v.at = f.baseAt()
-			f.live, c.dirty = nil, false
+			f.live, f.byDrive, c.dirty = nil, byDrive, false
+			delete(d.unsaved, c)
 		})
 		return nil
 	})

@@ -51,6 +51,7 @@ type Drive struct {
 	uploads   map[keyed]*parts          // under way, or cut off by the end of the daemon
 	origins   map[string]int            // see noteOrigin
 	retired   map[uint64]bool           // see retire
+	unsaved   map[*contents]*unsaved    // of open files
 	conflicts []Conflict
 	snapshot  int64 // bytes of the last checkpoint
 }
@@ -70,6 +71,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	d := &Drive{
 		opts: o, id: o.ID, backend: o.Backend, log: o.Logger,
 		pending: map[keyed]*pending{}, below: map[string]int{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, uploads: map[keyed]*parts{}, retired: map[uint64]bool{},
+		unsaved: map[*contents]*unsaved{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.queue.wake, d.queue.end = make(chan struct{}, 1), make(chan struct{})

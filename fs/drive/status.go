@@ -95,7 +95,7 @@ func (d *Drive) addConflict(c Conflict) {
 func (d *Drive) Wait(ctx context.Context) error {
 	for {
 		changed := d.progress.next()
-		if d.hurry() == 0 {
+		if d.hurry(func(*file) bool { return false }) == 0 {
 			return nil
 		}
 		if err := d.await(ctx, changed); err != nil {

@@ -21,7 +21,7 @@ func (d *Drive) throttle(ctx context.Context) error {
 	defer cancel()
 	for d.staging.size.Load() >= limit {
 		changed := d.progress.next()
-		if d.hurry() == 0 && !d.staging.dying() {
+		if d.hurry(func(f *file) bool { return f.writers > 0 && f.byDrive }) == 0 && !d.staging.dying() {
 			return nil // no upload would take anything off the disk
 		}
 		if err := d.await(ctx, changed); err != nil {
@@ -44,13 +44,14 @@ func pause(ctx context.Context, wait time.Duration) error {
 }
 
 // hurry has everything that is pending brought up to date without delay. It returns how many keys there are, without those of files
-// that are being made and of which nothing was committed.
-func (d *Drive) hurry() (left int) {
+// that are being made and of which nothing was committed, and without those that spare names: who writes a large file in one go must
+// not wait until the store has what there is of it.
+func (d *Drive) hurry(spare func(*file) bool) (left int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	for k, p := range d.pending {
-		if f, ok := d.at(k).(*file); ok && f.writers > 0 && f.m.get().content == nil {
+		if f, ok := d.at(k).(*file); ok && (f.writers > 0 && f.m.get().content == nil || spare(f)) {
 			continue
 		}
 		left++

@@ -52,7 +52,11 @@ func (d *Drive) upload(ctx context.Context) {
 		if err := d.checkpoint(false); err != nil {
 			d.log.Warn("cannot make the journal short", "drive", d.opts.Name, "error", err)
 		}
-		if wait, ok := d.dispatch(ctx); ok {
+		wait, ok := d.dispatch(ctx)
+		if left, is := d.saveOpen(); is && (!ok || left < wait) {
+			wait, ok = left, true
+		}
+		if ok {
 			timer.Reset(wait)
 		}
 	}
