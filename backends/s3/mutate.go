@@ -85,6 +85,9 @@ func (b *Backend) SetMeta(ctx context.Context, key string, p fs.MetaPatch, c fs.
 	if c.IfAbsent {
 		return fs.Info{}, &fs.Error{Op: "set meta", Path: key, Kind: fs.Invalid}
 	}
+	if b.Caps().CondCopy == fs.Atomic {
+		o.Dst.IfVersion = c.IfVersion // between reading the source and writing a store may take somebody else's version
+	}
 	return b.copyObject(ctx, copying{op: "set meta", src: key, dst: key, o: o, guarantee: fs.Atomic})
 }
 

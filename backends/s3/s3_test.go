@@ -121,6 +121,40 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// A copy of an object onto itself must not undo what was written meanwhile: the condition is on what is replaced too, where the store
+// knows that.
+func TestSetMetaIsConditional(t *testing.T) {
+	for name, knows := range map[string]bool{"knows conditions of copies": true, "does not": false} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake()
+			b := openAWS(t, f, nil)
+			if knows {
+				if _, err := b.Probe(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			info, err := write(t, b, "f", "one", fs.WriteOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var source, target string
+			f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+				if match := r.Header.Get("X-Amz-Copy-Source-If-Match"); match != "" {
+					source, target = match, r.Header.Get("If-Match")
+				}
+				return false
+			}
+			mode := uint32(0o600)
+			if _, err := b.SetMeta(t.Context(), "f", fs.MetaPatch{Mode: &mode}, fs.Cond{IfVersion: info.Version}); err != nil {
+				t.Fatal(err)
+			}
+			if source != string(info.Version) || (target == source) != knows {
+				t.Errorf("copied if the source is %s and the target %q, want %s", source, target, info.Version)
+			}
+		})
+	}
+}
+
 // A store that ignores conditions is asked before.
 func TestConditionsThatTheStoreIgnores(t *testing.T) {
 	f := newFake()
