@@ -169,12 +169,15 @@ func (d *Drive) movingFrom(path string) bool {
 
 // adopt gives the moved directory x a child that the store has at its old place.
 func (t *tx) adopt(x *dir, name string, info *fs.Info) {
+	old := keyed{info.Key, info.Type == fs.Directory}
 	if _, taken := x.children[name]; taken {
 		return
 	}
+	if p := t.d.pending[old]; p != nil && p.have != "" {
+		return // it was known, and was removed or moved elsewhere since
+	}
 	n := t.placeFound(x, name, info)
 	t.touch(n)
-	old := keyed{info.Key, info.Type == fs.Directory}
 	if sub, ok := n.(*dir); ok {
 		sub.m.at = base{}
 		sub.m.edit(func(m *more) { m.origin, m.moved = info.Key, true })
