@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -193,10 +194,18 @@ func (c *contents) write(ctx context.Context, p []byte, off int64) error {
 		return err
 	}
 	if err := l.write(p, off); err != nil {
-		return err
+		return c.broken(ctx, l, err)
 	}
 	c.edited(ctx, max(c.v.size, off+int64(len(p))))
 	return nil
+}
+
+// broken works in that a write has failed on the way, and returns why: the file does not grow, and what was written past its end must
+// not show when it does. The caller holds mu.
+func (c *contents) broken(ctx context.Context, l *layer, why error) error {
+	err := l.cut(c.v.size)
+	c.edited(ctx, c.v.size)
+	return errors.Join(why, err)
 }
 
 // truncate sets the size.
@@ -244,7 +253,7 @@ func (c *contents) allocate(ctx context.Context, off, n int64, mode uint32) erro
 	}
 	if mode&(punchHole|zeroRange) != 0 {
 		if err := l.zero(span{off, min(off+n, size)}); err != nil {
-			return err
+			return c.broken(ctx, l, err)
 		}
 	}
 	c.edited(ctx, size)
