@@ -402,7 +402,7 @@ func (c *contents) merge(ctx context.Context) error {
 		d.mu.RLock()
 		shared := lower.refs > 2
 		d.mu.RUnlock()
-		if shared {
+		if shared || upper.cannotSync() != nil {
 			return nil
 		}
 		err := lower.absorb(upper)

@@ -26,6 +26,7 @@ type layer struct {
 	floor  int64        // what is below is seen up to here, and zeros from here on
 	synced bool         // nothing was written since the last sync
 	kept   bool         // some of it was synced
+	failed error        // why a sync has failed: the kernel says so once, and what was not written may be gone from its memory
 
 	syncing sync.Mutex // held while the file is being synced; taken before mu
 
@@ -197,22 +198,32 @@ func (l *layer) sync() error {
 	l.syncing.Lock() // who comes second must not return before the first
 	defer l.syncing.Unlock()
 	l.mu.Lock()
-	done := l.synced
+	done, failed := l.synced, l.failed
 	l.synced = true
 	l.mu.Unlock()
-	if done {
+	switch {
+	case failed != nil:
+		return failed
+	case done:
 		return nil
 	}
 	if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
 		l.mu.Lock()
-		l.synced = false
-		l.mu.Unlock()
-		return fs.Wrap("sync", "", err)
+		defer l.mu.Unlock()
+		l.failed = fs.Wrap("sync", "", err)
+		return l.failed
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.kept = true
 	return nil
+}
+
+// cannotSync returns why a sync has failed, nil if none has.
+func (l *layer) cannotSync() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
 }
 
 // isDurable reports whether some of the layer may have been said to be durable.

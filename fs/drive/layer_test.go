@@ -3,6 +3,7 @@ package drive
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/signal"
 	"testing"
 
@@ -63,4 +64,37 @@ func TestWriteCutShort(t *testing.T) {
 	p.must("Release", errors.Join(h.Flush(p.ctx), h.Release(p.ctx)))
 	p.must("Wait", p.d.Wait(p.ctx))
 	p.must("Close", p.d.Close(p.ctx))
+}
+
+// TestSyncFailed has a sync fail, of which the kernel tells once: later ones must not say that all is well.
+func TestSyncFailed(t *testing.T) {
+	s := &layers{dir: t.TempDir()}
+	l, err := s.create(1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.write([]byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	pipe, broken, err := os.Pipe() // which cannot be synced
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := l.f
+	l.f = broken
+	if err := l.sync(); err == nil {
+		t.Error("a sync that cannot be done succeeds")
+	}
+	l.f = good
+	for range 2 {
+		if err := l.sync(); err == nil {
+			t.Error("a sync after one that has failed succeeds")
+		}
+		if err := l.write([]byte("y"), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(good.Close(), pipe.Close(), broken.Close()); err != nil {
+		t.Error(err)
+	}
 }
