@@ -104,7 +104,7 @@ func (d *Drive) start() error {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
 	d.epoch = binary.LittleEndian.Uint64(b[:]) >> 1
-	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, pending: map[keyed]pendingRecord{}}
+	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, pending: map[keyed]pendingRecord{}, aside: map[uint64]string{}}
 	var err error
 	d.journal, err = journal.Open(filepath.Join(d.opts.State, "journal"), journal.Options{
 		Types: []journal.Type{recordType}, SegmentSize: d.opts.SegmentSize, Logger: d.log,

@@ -55,17 +55,18 @@ func (s *layers) create(id uint64, floor int64) (*layer, error) {
 	return &layer{id: id, f: f, in: s, floor: floor, synced: true}, nil
 }
 
-// open opens one that the journal names.
-func (s *layers) open(id uint64, floor int64, ext extents) (*layer, error) {
-	f, err := os.OpenFile(s.path(id), os.O_RDWR, 0)
+// open opens one that the journal names, of which is seen what lies before limit.
+func (s *layers) open(r layerRecord, limit int64) (*layer, error) {
+	f, err := os.OpenFile(s.path(r.id), os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	if st, err := f.Stat(); err != nil || len(ext) > 0 && st.Size() < ext[len(ext)-1].end {
+	need := r.ext.cut(limit) // the rest may have gone when another layer was being absorbed
+	if st, err := f.Stat(); err != nil || len(need) > 0 && st.Size() < need[len(need)-1].end {
 		return nil, errors.Join(err, f.Close(), os.ErrNotExist) // a loss of power took what was never synced
 	}
-	s.size.Add(ext.bytes())
-	return &layer{id: id, f: f, in: s, floor: floor, ext: ext, kept: true}, nil
+	s.size.Add(r.ext.bytes())
+	return &layer{id: r.id, f: f, in: s, floor: r.floor, ext: r.ext, kept: true}, nil
 }
 
 // bury removes a layer that nothing uses, after the journal is durable.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -41,8 +42,9 @@ type replay struct {
 	d       *Drive
 	nodes   map[uint64]*nodeRecord
 	pending map[keyed]pendingRecord
-	lost    []inode // whose staging files are not there
-	change  encoder // what that makes of the journal
+	lost    []inode           // whose staging files are not there
+	aside   map[uint64]string // staging files that are of no use without others, and the paths of the files they were of
+	change  encoder           // what that makes of the journal
 }
 
 func (r *replay) apply(rec journal.Record) error {
@@ -116,7 +118,7 @@ func (r *replay) build() error {
 	for k, p := range r.pending {
 		r.d.putPending(k, &pending{pendingRecord: p, due: time.Now(), unsure: true})
 	}
-	return r.d.removeStrays(used)
+	return r.removeStrays(used)
 }
 
 // giveUp has a file whose staging files are not there fall back to the version in the store that they lay over. Without one its name
@@ -173,26 +175,37 @@ func (r *replay) contents(n inode, rec *nodeRecord, used map[uint64]*layer) erro
 		return nil
 	}
 	c := &content{size: rec.content.size, gen: rec.content.gen}
-	for _, lr := range rec.content.layers {
+	seen := c.size // what lies after it is not seen of a layer, and may have been cut off
+	for _, lr := range slices.Backward(rec.content.layers) {
 		l := used[lr.id]
 		if l == nil {
 			var err error
-			if l, err = r.d.staging.open(lr.id, lr.floor, lr.ext); err != nil {
+			if l, err = r.d.staging.open(lr, seen); err != nil {
 				path, _ := n.meta().path()
 				if errors.Is(err, os.ErrNotExist) {
-					r.d.log.Error("a staging file is missing: what was written is lost", "drive", r.d.opts.Name, "path", path)
-					r.lost = append(r.lost, n)
+					r.lose(n, path, rec.content)
 					return nil
 				}
 				return fs.Wrap("open drive", path, err)
 			}
 			used[lr.id] = l
 		}
+		seen = min(seen, lr.floor)
 		c.stack = append(c.stack, l)
 	}
+	slices.Reverse(c.stack)
 	r.d.ref(c.stack)
 	n.meta().m.edit(func(m *more) { m.content = c })
 	return nil
+}
+
+// lose notes that not all staging files of a file are there. The others are kept for whoever can make something of them.
+func (r *replay) lose(n inode, path string, c *contentRecord) {
+	r.d.log.Error("a staging file is missing: what was written is lost", "drive", r.d.opts.Name, "path", path)
+	r.lost = append(r.lost, n)
+	for _, lr := range c.layers {
+		r.aside[lr.id] = path
+	}
 }
 
 // index notes what is found by other things than the path.
@@ -206,13 +219,28 @@ func (r *replay) index(n inode) {
 	}
 }
 
-// removeStrays removes the staging files that the journal does not name: nobody was told that they are safe.
-func (d *Drive) removeStrays(used map[uint64]*layer) error {
-	strays, err := d.staging.strays(func(id uint64) bool { return used[id] != nil })
+// removeStrays removes the staging files that the journal does not name: nobody was told that they are safe. What is left of a file of
+// which others are missing goes to the folder lost beside them.
+func (r *replay) removeStrays(used map[uint64]*layer) error {
+	s := &r.d.staging
+	strays, err := s.strays(func(id uint64) bool { return used[id] != nil && used[id].refs > 0 })
 	for _, id := range strays {
-		err = errors.Join(err, os.Remove(d.staging.path(id)))
+		path, keep := r.aside[id]
+		if !keep {
+			err = errors.Join(err, os.Remove(s.path(id)))
+			continue
+		}
+		to := filepath.Join(r.d.opts.State, "lost", filepath.Base(s.path(id)))
+		r.d.log.Error("a part of what was written to a file is left", "drive", r.d.opts.Name, "path", path, "kept", to)
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(s.path(id), to))
 	}
-	return fs.Wrap("open drive", d.staging.dir, err)
+	for _, l := range used {
+		if l.refs == 0 {
+			s.size.Add(-l.ext.bytes())
+			err = errors.Join(err, l.f.Close())
+		}
+	}
+	return fs.Wrap("open drive", s.dir, err)
 }
 
 // snapshotSize is about how many bytes of a checkpoint go into one record.
