@@ -20,6 +20,7 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 	case err != nil:
 		return err
 	case info.WriteID == d.writeID(j.key, j.gen):
+		j.oldMeta = j.differs(info) // they may have been changed since that write was sent
 		return d.stored(j, info)
 	case info.Version == j.have: // it was not the condition, but an upload in parts that has gone
 		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}

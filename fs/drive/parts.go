@@ -41,7 +41,7 @@ func partSize(size int64, caps fs.Caps) int64 {
 // sendParts uploads a large file in parts: those that the store has already, from a try before, are not sent again, and those that
 // were not changed are copied on its side.
 func (d *Drive) sendParts(ctx context.Context, up fs.Uploads, j *job, src io.ReaderAt, o fs.WriteOptions) (fs.Info, error) {
-	u, done, err := d.openUpload(ctx, up, j, o)
+	u, done, resumed, err := d.openUpload(ctx, up, j, o)
 	if err != nil {
 		return fs.Info{}, err
 	}
@@ -58,6 +58,10 @@ func (d *Drive) sendParts(ctx context.Context, up fs.Uploads, j *job, src io.Rea
 	d.hook("store:complete:after")
 	switch {
 	case err == nil:
+		if resumed { // it has the attributes that it was begun with
+			now, err := d.stat(ctx, j.key)
+			j.oldMeta = err != nil || j.differs(now)
+		}
 		return info, nil
 	case fs.KindOf(err) == fs.Busy, fs.KindOf(err) == fs.NotExist && o.Cond.IfVersion == "":
 		d.forgetUpload(j.keyed) // it is to be begun again
@@ -67,28 +71,28 @@ func (d *Drive) sendParts(ctx context.Context, up fs.Uploads, j *job, src io.Rea
 }
 
 // openUpload goes on with the upload of the job's contents, or begins one.
-func (d *Drive) openUpload(ctx context.Context, up fs.Uploads, j *job, o fs.WriteOptions) (fs.Upload, []fs.Part, error) {
+func (d *Drive) openUpload(ctx context.Context, up fs.Uploads, j *job, o fs.WriteOptions) (u fs.Upload, done []fs.Part, resumed bool, err error) {
 	d.mu.RLock()
 	before := d.uploads[j.keyed]
 	d.mu.RUnlock()
 	if before != nil {
-		u := fs.Upload{Key: j.key, ID: before.id, Begun: stamp(before.begun)}
+		u = fs.Upload{Key: j.key, ID: before.id, Begun: stamp(before.begun)}
 		if before.gen == j.gen {
-			done, err := up.UploadedParts(ctx, u)
+			done, err = up.UploadedParts(ctx, u)
 			if err == nil || fs.KindOf(err) != fs.NotExist {
-				return u, done, err
+				return u, done, true, err
 			}
-		} else if err := up.AbortUpload(ctx, u); err != nil {
-			return u, nil, err
+		} else if err = up.AbortUpload(ctx, u); err != nil {
+			return u, nil, false, err
 		}
 	}
 	d.hook("store:begin:before")
-	u, err := up.BeginUpload(ctx, j.key, o)
+	u, err = up.BeginUpload(ctx, j.key, o)
 	if err != nil {
-		return u, nil, err
+		return u, nil, false, err
 	}
 	d.hook("store:begin:after")
-	return u, nil, d.settle("upload", j.key, func(t *tx) error {
+	return u, nil, false, d.settle("upload", j.key, func(t *tx) error {
 		t.setUpload(j.keyed, &parts{gen: j.gen, id: u.ID, begun: time.Now().UnixNano()})
 		return nil
 	})

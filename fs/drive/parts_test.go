@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -78,6 +79,36 @@ func TestParts(t *testing.T) {
 		p.d = open(t, Options{Backend: b})
 		if got := p.read("big"); !bytes.Equal(got, data) {
 			t.Error("other bytes came back from the store")
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestPartsOldMode changes the mode of a file whose upload has begun, and is begun anew then: the store gets that mode.
+func TestPartsOldMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store outage
+		b := mem.NewBackend(mem.BackendOptions{Before: func(ctx context.Context, r mem.Request) error {
+			if r.Op == "part" {
+				return store.before(ctx, r)
+			}
+			return nil
+		}})
+		store.set(errOut)
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		p.write("big", noise(25<<20), true)
+		time.Sleep(5 * time.Second)
+		n, err := nodeAt(p.ctx, p.d, "big")
+		p.must("Lookup", err)
+		mode := uint32(0o600)
+		_, err = n.SetAttr(p.ctx, fs.SetAttr{Mode: &mode})
+		p.must("SetAttr", err)
+		store.set(nil)
+		p.must("Wait", p.d.Wait(p.ctx))
+		info, err := b.Stat(p.ctx, "big")
+		p.must("Stat", err)
+		if got := b.Requests(); info.Mode&fs.ModePerm != mode || got["begin"] != 1 {
+			t.Errorf("the store has mode %o after %v", info.Mode, got)
 		}
 		p.must("Close", p.d.Close(p.ctx))
 	})

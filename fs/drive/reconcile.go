@@ -21,6 +21,7 @@ type job struct {
 	content *content // of n, if it is a file with bytes that the store does not have
 	v       view     // the bytes of n
 	gen     uint64   // names what is written
+	oldMeta bool     // the store was given other attributes, by an earlier try
 }
 
 // begin takes down what a key needs. Its layers stay until the job ends.
@@ -272,6 +273,13 @@ func (j *job) cond() fs.Cond {
 	return fs.Cond{IfVersion: j.have}
 }
 
+// differs reports whether the store has other attributes than the job's.
+func (j *job) differs(info fs.Info) bool {
+	const precision = time.Second // of stores
+	return info.HasMode && (info.Mode^j.m.mode)&fs.ModePerm != 0 ||
+		!info.ModTime.Truncate(precision).Equal(stamp(j.m.mtime).Truncate(precision))
+}
+
 // writeOptions describe the new version of the job's key.
 func (d *Drive) writeOptions(j *job) fs.WriteOptions {
 	return fs.WriteOptions{
@@ -413,7 +421,7 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	t.touch(j.n)
 	at := base{version: info.Version, size: max(info.Size, 0)}
 	if m.ctime == j.m.ctime && m.mtime == j.m.mtime && m.mode == j.m.mode {
-		m.metaDirty = false
+		m.metaDirty = j.oldMeta
 	}
 	f, ok := j.n.(*file)
 	if !ok {
