@@ -79,7 +79,11 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 	}
 	for _, x := range now.Conflicts {
 		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time})
-		add("conflict-"+s.Name, fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy), fs.Low)
+		text := fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy)
+		if x.Copy == "" {
+			text = fmt.Sprintf("the folder %s was removed here, and stays, since somebody else has put something into it", x.Path)
+		}
+		add("conflict-"+s.Name, text, fs.Low)
 	}
 	return problems
 }

@@ -80,61 +80,6 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 	return nil
 }
 
-// reconcileGone removes what the store has under a key that nobody has any more.
-func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
-	if j.have == "" && j.unsure && !j.dir {
-		if err := d.recover(ctx, j); err != nil || j.have == "" {
-			return err
-		}
-	}
-	if j.have == "" && !(j.dir && j.unsure) {
-		return d.settled(j)
-	}
-	if j.trash && !j.dir {
-		if err := d.toTrash(ctx, j); err != nil {
-			return err
-		}
-	}
-	if err := d.attempt(j); err != nil {
-		return err
-	}
-	o := fs.RemoveOptions{Dir: j.dir}
-	if !j.dir {
-		o.Cond.IfVersion = j.have
-	}
-	d.hook("store:remove:before")
-	err := d.backend.Remove(ctx, j.key, o)
-	d.heard(err)
-	d.hook("store:remove:after")
-	switch {
-	case err == nil, fs.KindOf(err) == fs.NotExist:
-		return d.settled(j)
-	case fs.KindOf(err) == fs.Conflict && j.unsure:
-		if err := d.recover(ctx, j); err != nil || j.have == "" {
-			return err
-		}
-		return d.known(j, j.have)
-	case fs.KindOf(err) == fs.Conflict:
-		d.log.Info("a removed file was changed in the store, and stays", "drive", d.opts.Name, "key", j.key)
-		return errors.Join(d.settled(j), d.expire(j.key))
-	}
-	return err
-}
-
-// recover finds out whether a write whose answer was lost has reached the store.
-func (d *Drive) recover(ctx context.Context, j *job) error {
-	info, err := d.stat(ctx, j.key)
-	switch {
-	case err == nil && d.isOurs(info.WriteID, j.key):
-		j.have = info.Version
-		return nil
-	case err == nil || fs.KindOf(err) == fs.NotExist:
-		j.have = ""
-		return errors.Join(d.settled(j), d.expire(j.key))
-	}
-	return err
-}
-
 // settled takes a key out: the store has what is wanted.
 func (d *Drive) settled(j *job) error {
 	return d.settle("settle", j.key, func(t *tx) error {

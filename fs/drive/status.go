@@ -8,7 +8,8 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// Conflict is a file that was changed here and in the store. The store's version has the path.
+// Conflict is a file that was changed here and in the store. The store's version has the path. One without a Copy is a folder that was
+// removed here, and into which others have put something: it has come back.
 type Conflict struct {
 	Path, Copy string
 	Time       time.Time

@@ -1,0 +1,51 @@
+package drive
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// TestRemovedButOccupied removes a folder into which somebody else has just put a file, in a store that has real folders: it is found
+// again, and Status tells.
+func TestRemovedButOccupied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var occupied atomic.Bool
+		b := mem.NewBackend(mem.BackendOptions{
+			Caps: func(c *fs.Caps) { c.RealDirs = true },
+			Before: func(_ context.Context, r mem.Request) error {
+				if r.Op == "remove" && occupied.Load() {
+					return &fs.Error{Kind: fs.NotEmpty}
+				}
+				return nil
+			},
+		})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		_, err := p.d.Root().Mkdir(p.ctx, "d", fs.CreateOptions{Mode: 0o755})
+		p.must("Mkdir", err)
+		p.must("Wait", p.d.Wait(p.ctx))
+		occupied.Store(true)
+		b.Inject("d/theirs", []byte("theirs"), fs.WriteOptions{})
+		p.must("Remove", p.d.Root().Remove(p.ctx, "d", true))
+		ctx, cancel := context.WithTimeout(p.ctx, time.Hour)
+		defer cancel()
+		if err := p.d.Wait(ctx); err != nil {
+			t.Errorf("Wait() = %v", err)
+		}
+		time.Sleep(time.Minute)
+		got, err := treeOf(p.ctx, p.d)
+		p.must("List", err)
+		if want := (tree{"d/": "", "d/theirs": "theirs"}); got.String() != want.String() {
+			t.Errorf("there is\n%swant\n%s", got, want)
+		}
+		if c := p.d.Status().Conflicts; len(c) != 1 || c[0].Path != "d" {
+			t.Errorf("conflicts: %v", c)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
