@@ -361,7 +361,11 @@ func (c *contents) save(ctx context.Context, byDrive bool) error {
 	if err != nil {
 		return err
 	}
-	return c.merge(ctx)
+	limit := int64(maxFileSize)
+	if byDrive {
+		limit = mergeLimit
+	}
+	return c.merge(ctx, limit)
 }
 
 // commitNew is commit also for a new file to which nothing was written.
@@ -393,8 +397,12 @@ func (v *view) trimmed() []*layer {
 	return v.stack
 }
 
-// merge makes one layer of the last two, if nobody else needs the lower one as it is. The caller holds mu.
-func (c *contents) merge(ctx context.Context) error {
+// mergeLimit is how much is copied while a program that has asked for nothing may wait for it to write on.
+const mergeLimit = 32 << 20
+
+// merge makes one layer of the last two, if nobody else needs the lower one as it is, and the upper one has no more than limit bytes.
+// The caller holds mu.
+func (c *contents) merge(ctx context.Context, limit int64) error {
 	f, d := c.f, c.f.d
 	for len(c.v.stack) > 1 {
 		n := len(c.v.stack)
@@ -402,7 +410,7 @@ func (c *contents) merge(ctx context.Context) error {
 		d.mu.RLock()
 		shared := lower.refs > 2
 		d.mu.RUnlock()
-		if shared || upper.cannotSync() != nil {
+		if shared || upper.cannotSync() != nil || upper.bytes() > limit {
 			return nil
 		}
 		err := lower.absorb(upper)

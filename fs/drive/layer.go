@@ -220,6 +220,13 @@ func (l *layer) sync() error {
 	return nil
 }
 
+// bytes returns how many were written.
+func (l *layer) bytes() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.ext.bytes()
+}
+
 // cannotSync returns why a sync has failed, nil if none has.
 func (l *layer) cannotSync() error {
 	l.mu.RLock()

@@ -145,3 +145,40 @@ func TestLargeInOneGo(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
+
+// TestHeldOpenMerge keeps what is large apart while a file is held open and the store is away, and makes one of it when it is closed.
+func TestHeldOpenMerge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store outage
+		b := mem.NewBackend(mem.BackendOptions{Before: store.before})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		h := p.create("f")
+		store.set(errOut)
+		var all []byte
+		for i, step := range []struct{ size, layers int }{{4 << 10, 1}, {4 << 10, 1}, {mergeLimit + 1, 2}, {4 << 10, 2}} {
+			data := noise(step.size)
+			_, err := h.WriteAt(p.ctx, data, int64(len(all)))
+			p.must("WriteAt", err)
+			all = append(all, data...)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := len(h.(*handle).c.v.stack); got != step.layers {
+				t.Errorf("after step %d there are %d layers, want %d", i, got, step.layers)
+			}
+		}
+		_, err := h.WriteAt(p.ctx, []byte("x"), 0)
+		p.must("WriteAt", err)
+		all[0] = 'x'
+		p.must("Flush", h.Flush(p.ctx))
+		if got := len(h.(*handle).c.v.stack); got != 1 {
+			t.Errorf("after Flush there are %d layers", got)
+		}
+		store.set(nil)
+		p.must("Release", h.Release(p.ctx))
+		p.must("Wait", p.d.Wait(p.ctx))
+		if !bytes.Equal(p.inStore(b, "f"), all) {
+			t.Error("the store has other bytes")
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
