@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -15,10 +16,13 @@ import (
 func TestKilledWhileShrinking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := Options{Backend: mem.NewBackend(mem.BackendOptions{}), State: memoryDir(t)}
+		var mu sync.Mutex // guards all below: the drive's own goroutine has hooks too
 		var copies []string
 		var failed error
 		copying := false
 		o.hook = func(point string) {
+			mu.Lock()
+			defer mu.Unlock()
 			if !copying || point != "journal:before" && point != "journal:after" {
 				return
 			}
@@ -34,9 +38,14 @@ func TestKilledWhileShrinking(t *testing.T) {
 		size := int64(6)
 		_, err = h.SetAttr(p.ctx, fs.SetAttr{Size: &size})
 		p.must("SetAttr", err)
-		copying = true
+		record := func(on bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			copying = on
+		}
+		record(true)
 		p.must("Flush", h.Flush(p.ctx))
-		copying = false
+		record(false)
 		p.must("Release", h.Release(p.ctx))
 		p.must("copying", failed)
 		p.must("Close", p.d.Close(p.ctx))
