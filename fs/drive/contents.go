@@ -397,8 +397,22 @@ func (v *view) trimmed() []*layer {
 	return v.stack
 }
 
+// unlessFull returns err, but for nil if the disk is full.
+func unlessFull(err error) error {
+	if fs.KindOf(err) == fs.NoSpace {
+		err = nil
+	}
+	return err
+}
+
 // mergeLimit is how much is copied while a program that has asked for nothing may wait for it to write on.
 const mergeLimit = 32 << 20
+
+func (d *Drive) mayMerge(lower, upper *layer, limit int64) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return lower.refs <= 2 && upper.cannotSync() == nil && upper.bytes() <= limit
+}
 
 // merge makes one layer of the last two, if nobody else needs the lower one as it is, and the upper one has no more than limit bytes.
 // The caller holds mu.
@@ -407,10 +421,7 @@ func (c *contents) merge(ctx context.Context, limit int64) error {
 	for len(c.v.stack) > 1 {
 		n := len(c.v.stack)
 		lower, upper := c.v.stack[n-2], c.v.stack[n-1]
-		d.mu.RLock()
-		shared := lower.refs > 2
-		d.mu.RUnlock()
-		if shared || upper.cannotSync() != nil || upper.bytes() > limit {
+		if !d.mayMerge(lower, upper, limit) {
 			return nil
 		}
 		err := lower.absorb(upper)
@@ -418,10 +429,7 @@ func (c *contents) merge(ctx context.Context, limit int64) error {
 			err = lower.sync() // or what was durable is not any more once upper has gone
 		}
 		if err != nil {
-			if fs.KindOf(err) == fs.NoSpace {
-				return nil // two layers read the same as one
-			}
-			return err
+			return unlessFull(err) // two layers read the same as one
 		}
 		stack := c.v.stack[: n-1 : n-1]
 		_, err = d.change(ctx, "commit", f.where(), func(t *tx) error {
