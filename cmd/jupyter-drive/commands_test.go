@@ -114,6 +114,13 @@ func TestDriveAddCheckListRemove(t *testing.T) {
 	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes"); code != exitConflict {
 		t.Errorf("drive add twice = %d %s, want %d", code, stderr, exitConflict)
 	}
+	alias := filepath.Join(env.home, "alias")
+	if err := os.Symlink(folder, alias); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := call(t, env, "drive", "add", "again", alias); code != exitConflict || !strings.Contains(stderr, `"notes"`) {
+		t.Errorf("drive add of a drive's folder = %d %s, want %d", code, stderr, exitConflict)
+	}
 	code, stdout, _ := call(t, env, "drive", "list", "--json")
 	var list struct{ Drives []driveStatus }
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 {

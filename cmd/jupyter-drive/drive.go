@@ -168,10 +168,34 @@ func (a *app) prepareFolder(ctx context.Context, c *config, name string, o *addO
 			return fail(exitPermission, "the folder cannot be made: %v", err)
 		}
 	}
+	if other, ok := c.folderDrive(a.env, dir); ok {
+		return fail(exitConflict, "that folder is the drive %q already; see: jupyter-drive drive list", other)
+	}
 	o.drive.URL = "file:" + dir
 	id, err := checkLocal(ctx, a, o.drive)
 	o.drive.ID = id.String()
 	return err
+}
+
+// folderDrive returns the drive that a folder is, by whatever path, if it is one.
+func (c *config) folderDrive(env environment, dir string) (name string, ok bool) {
+	this, err := os.Stat(dir)
+	if err != nil {
+		return "", false
+	}
+	for name, d := range c.Drives {
+		if d.isBucket() {
+			continue
+		}
+		other, err := d.dir(env)
+		if err != nil {
+			continue
+		}
+		if st, err := os.Stat(other); err == nil && os.SameFile(this, st) {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // prepareBucket checks a bucket that is to be a drive, and completes what is written down of it.

@@ -199,7 +199,7 @@ func hintFor(step string, err error) string {
 	case fs.Credentials:
 		return "Check the credentials: aws sts get-caller-identity; set --profile, the AWS_* variables, or --anonymous for a public bucket."
 	case fs.Permission, fs.NotPermitted:
-		return "The credentials may not do this; docs/semantics.md#buckets has the smallest policy that is needed. For reading only: --read-only."
+		return "The credentials may not do this; docs/drives.md has the smallest policy that is needed. For reading only: --read-only."
 	case fs.NotExist:
 		return "There is no such bucket at this endpoint; check its name, --region and --endpoint."
 	case fs.Unavailable, fs.Timeout, fs.Throttled:
