@@ -154,28 +154,40 @@ func attach(t testing.TB, k *kernels.Kernel, session string) *front {
 // send sends a request and returns its id.
 func (f *front) send(channel wire.Channel, msgType string, content any) string {
 	f.t.Helper()
+	id, err := f.try(channel, msgType, content)
+	if err != nil {
+		f.t.Fatalf("Send(%s) = %v", msgType, err)
+	}
+	return id
+}
+
+// try is send for a request that may be refused.
+func (f *front) try(channel wire.Channel, msgType string, content any) (id string, err error) {
+	f.t.Helper()
 	m, err := f.session.Request(channel, msgType, content)
 	if err != nil {
 		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	defer cancel()
-	if err := f.Send(ctx, m); err != nil {
-		f.t.Fatalf("Send(%s) = %v", msgType, err)
 	}
 	h, err := m.DecodeHeader()
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return h.MsgID
+	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
+	defer cancel()
+	return h.MsgID, f.Send(ctx, m)
 }
 
-func (f *front) execute(code string) string {
-	f.t.Helper()
-	return f.send(wire.Shell, "execute_request", map[string]any{
-		"code": code, "silent": false, "store_history": false, "allow_stdin": true, "stop_on_error": true,
+// code is the content of an execute_request.
+func code(text string) map[string]any {
+	return map[string]any{
+		"code": text, "silent": false, "store_history": false, "allow_stdin": true, "stop_on_error": true,
 		"user_expressions": struct{}{},
-	})
+	}
+}
+
+func (f *front) execute(text string) string {
+	f.t.Helper()
+	return f.send(wire.Shell, "execute_request", code(text))
 }
 
 // received is a message with its interesting parts decoded.
