@@ -107,9 +107,11 @@ func TestWatchersSeeChangesFromElsewhere(t *testing.T) {
 func TestFileWatchersSeeDeletion(t *testing.T) {
 	each(t, func(t *testing.T, _ string, d fs.Drive) {
 		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
-		for _, name := range []string{"replaced", "removed"} {
+		dir := watch(t, f.dir)
+		for _, name := range []string{"replaced", "removed", "last"} {
 			f.replace(t, name, "1")
 		}
+		dir.wait("last", fsnotify.Create) // the echoes of the others are over
 		w := watch(t, f.path("replaced"), f.path("removed"))
 		f.replace(t, "replaced", "2")
 		w.wait("replaced", fsnotify.Remove)
