@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -14,12 +13,6 @@ import (
 
 // xsrfCookie holds the value that our own pages must send back to change something.
 const xsrfCookie = "_xsrf"
-
-// The limit of failed logins from one address.
-const (
-	maxFailures   = 10
-	failureWindow = time.Minute
-)
 
 // CookieName returns the name of the session cookie for the host that was asked: cookies do not tell ports apart, names do.
 func (a *Authenticator) CookieName(r *http.Request) string {
@@ -32,7 +25,7 @@ func (a *Authenticator) CookieName(r *http.Request) string {
 }
 
 // Login makes a session for the user with that token and gives its cookie to the browser. A wrong token is an error of kind
-// Unauthenticated; after ten of them in a minute from one address it is Throttled, whatever the token.
+// Unauthenticated; after ten of them in a minute from one address (of IPv6: one /64) it is Throttled, whatever the token.
 func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request, token string) (Caller, error) {
 	from := a.RemoteHost(r)
 	if a.failures.blocked(from, a.opts.Now()) {
@@ -124,40 +117,4 @@ func (a *Authenticator) CheckXSRF(r *http.Request, form string) error {
 		return &fs.Error{Op: "xsrf", Kind: fs.Permission, Err: errors.New("XSRF cookie does not match " + r.Method + " argument")}
 	}
 	return nil
-}
-
-// failures counts wrong tokens by address.
-type failures struct {
-	mu     sync.Mutex // guards byHost
-	byHost map[string][]time.Time
-}
-
-func (f *failures) blocked(host string, now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.expire(now)
-	return len(f.byHost[host]) >= maxFailures
-}
-
-func (f *failures) add(host string, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byHost == nil {
-		f.byHost = map[string][]time.Time{}
-	}
-	f.byHost[host] = append(f.byHost[host], now)
-}
-
-// expire forgets what is older than the window. The caller holds mu.
-func (f *failures) expire(now time.Time) {
-	for host, times := range f.byHost {
-		for len(times) > 0 && now.Sub(times[0]) > failureWindow {
-			times = times[1:]
-		}
-		if len(times) == 0 {
-			delete(f.byHost, host)
-			continue
-		}
-		f.byHost[host] = times
-	}
 }
