@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -273,19 +272,18 @@ func (d *daemon) announce(base string, secure bool) error {
 		}
 	}
 	d.url = fmt.Sprintf("%s://%s%s", scheme, net.JoinHostPort(host, portText), base)
-	page, remove, err := writeServerFiles(d.env.jupyterRuntimeDir(), serverFile{
+	files := newServerFiles(d.env.jupyterRuntimeDir(), os.Getpid(), filepath.Join(d.env.stateDir(), "server-page"))
+	if err := removeStaleFiles(files.note); err != nil {
+		d.log.Warn("files of a daemon that was killed cannot be removed", "err", err)
+	}
+	err = files.write(serverFile{
 		BaseURL: base, Hostname: host, PID: os.Getpid(), Port: port, RootDir: d.mountpoint, Secure: secure,
 		Token: d.token, URL: d.url, Version: jupyterapi.DefaultVersion,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, files.remove())
 	}
-	d.openPage = page
-	d.ends("server files", func(context.Context) error {
-		if err := remove(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	})
+	d.openPage = files.page
+	d.ends("server files", func(context.Context) error { return files.remove() })
 	return nil
 }

@@ -129,7 +129,7 @@ func (a *app) alreadyRunning(ctx context.Context, o runOptions, err error) error
 		return err
 	}
 	if !o.noBrowser {
-		a.openBrowser(filepath.Join(a.env.jupyterRuntimeDir(), fmt.Sprintf("jpserver-%d-open.html", s.PID)))
+		a.openBrowser(newServerFiles(a.env.jupyterRuntimeDir(), s.PID, "").page)
 	}
 	return fail(exitRunning, "already running (pid %d) at %s; add a folder with: jupyter-drive drive add NAME FOLDER, or end it with: jupyter-drive down",
 		s.PID, s.URL)
