@@ -35,7 +35,7 @@ func TestBucketTableRoundTrip(t *testing.T) {
 		}},
 		{URL: "s3://b", bucketConfig: bucketConfig{Anonymous: true, Local: &[]string{}}},
 	} {
-		c, err := loadConfig(writeConfig(t, appendLines("version = 1\n", "[drives.data]", want.pairs()...)))
+		c, err := loadConfig(environment{home: "/home/ada"}, writeConfig(t, appendLines("version = 1\n", "[drives.data]", want.pairs()...)))
 		if err != nil {
 			t.Fatal(err)
 		}

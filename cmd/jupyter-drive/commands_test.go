@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // testEnv is an environment with folders of its own.
@@ -81,6 +83,16 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"--help"}, exitOK, ""},
 		{"version", []string{"version"}, exitOK, ""},
 		{"completion", []string{"completion", "bash"}, exitOK, ""},
+		{"a configuration that is not there", []string{"--config", "/no/such.toml", "drive", "list"}, exitConfig, "--config /no/such.toml: there is no such file"},
+		{"up with one that is not there", []string{"up", "--no-mount", "--config", "/no/such.toml"}, exitConfig, "there is no such file"},
+		{"the path of one that is not there", []string{"config", "path", "--config", "/no/such.toml"}, exitOK, ""},
+		{"completion of nothing", []string{"completion"}, exitOK, ""},
+		{"completion of no shell", []string{"completion", "nosuch"}, exitUsage, `unknown command "nosuch"; see: jupyter-drive completion --help`},
+		{"help on nothing", []string{"help", "nosuch"}, exitUsage, `"nosuch"`},
+		{"help on a command", []string{"help", "drive", "add"}, exitOK, ""},
+		{"base URL with a space", []string{"serve", "--no-mount", "--base-url", "x y"}, exitUsage, `write "/x%20y/"`},
+		{"interpreter that is not there", []string{"serve", "--no-mount", "--python", "/no/such/python"}, exitNotFound, "--python /no/such/python"},
+		{"interpreter that is a folder", []string{"serve", "--no-mount", "--python", "/tmp"}, exitUsage, "is a folder"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, stdout, stderr := call(t, testEnv(t), tt.args...)
@@ -91,6 +103,29 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("an error wrote to stdout: %q", stdout)
 			}
 		})
+	}
+}
+
+// TestEveryCommandHasAnExample looks at the help of every command: it shows how to call it.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	a := &app{env: testEnv(t)}
+	seen := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+		if cmd.Hidden {
+			return
+		}
+		seen++
+		if !strings.Contains(cmd.Example, cmd.CommandPath()) {
+			t.Errorf("%s --help has no example of it: %q", cmd.CommandPath(), cmd.Example)
+		}
+	}
+	walk(a.command())
+	if seen < 25 {
+		t.Errorf("%d commands were looked at, want all", seen)
 	}
 }
 
@@ -214,7 +249,7 @@ func TestCleanBaseURL(t *testing.T) {
 			t.Errorf("cleanBaseURL(%q) = %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"/x?y", "/x#y", "/%zz"} {
+	for _, in := range []string{"/x?y", "/x?", "/x#y", "/%zz", "x y", "/été/"} {
 		if got, err := cleanBaseURL(in); err == nil {
 			t.Errorf("cleanBaseURL(%q) = %q, want an error", in, got)
 		}
@@ -225,6 +260,26 @@ func TestDriveNameOf(t *testing.T) {
 	for in, want := range map[string]string{"Projects": "projects", "My Data": "my-data", ".": "drive", "été": "-t-", "": "drive"} {
 		if got := driveNameOf(in); got != want {
 			t.Errorf("driveNameOf(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestDriveAddRefusesBucketsThatOverlap(t *testing.T) {
+	env := testEnv(t)
+	if code, _, stderr := call(t, env, "drive", "add", "a", "s3://b/x", "--no-check"); code != exitOK {
+		t.Fatalf("drive add = %d %s", code, stderr)
+	}
+	for _, tt := range []struct {
+		url, says string
+		code      int
+	}{
+		{"s3://b/x/", `is the same place as drive "a"`, exitConflict},
+		{"s3://b/x/y", `lies inside drive "a"`, exitConflict},
+		{"s3://b", `contains drive "a"`, exitConflict},
+		{"s3://b/xy", "", exitOK},
+	} {
+		if code, _, stderr := call(t, env, "drive", "add", "b", tt.url, "--no-check"); code != tt.code || !strings.Contains(stderr, tt.says) {
+			t.Errorf("drive add %s = %d %q, want %d and %q", tt.url, code, stderr, tt.code, tt.says)
 		}
 	}
 }

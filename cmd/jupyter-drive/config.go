@@ -2,21 +2,15 @@ package main
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
-
-	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // Defaults of the configuration.
@@ -44,7 +38,13 @@ type config struct {
 	Drives  map[string]driveConfig `toml:"drives"`
 	Users   []userConfig           `toml:"user"`
 
-	path string // where it was read from
+	path string      // where it was read from
+	env  environment // against which its paths are meant
+}
+
+// defaultConfig is what counts without a file.
+func defaultConfig(env environment, path string) *config {
+	return &config{Version: 1, Mount: defaultMount, Listen: defaultListen, BaseURL: "/", path: path, env: env}
 }
 
 type tlsConfig struct {
@@ -92,8 +92,8 @@ type userConfig struct {
 var laterKeys = []string{"auth", "access", "cull_idle", "expose_identity", "login"}
 
 // loadConfig reads and checks the file. One that does not exist is the default configuration.
-func loadConfig(path string) (*config, error) {
-	c := &config{Version: 1, Mount: defaultMount, Listen: defaultListen, BaseURL: "/", path: path}
+func loadConfig(env environment, path string) (*config, error) {
+	c := defaultConfig(env, path)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return c, nil
@@ -120,8 +120,12 @@ func (c *config) parse(data []byte) error {
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return fail(exitConfig, "%s", unknownKey(path, data, unknown[0]))
 	}
-	if problems := c.check(); len(problems) > 0 {
-		return fail(exitConfig, "%s: %s", path, strings.Join(problems, "\n"+path+": "))
+	var lines []string
+	for _, p := range c.check() {
+		lines = append(lines, p.at(path, data))
+	}
+	if len(lines) > 0 {
+		return fail(exitConfig, "%s", strings.Join(lines, "\n"))
 	}
 	return nil
 }
@@ -143,7 +147,7 @@ func unknownKey(path string, data []byte, key toml.Key) string {
 func knownKeys(key toml.Key) []string {
 	switch {
 	case len(key) == 1:
-		return []string{"version", "mount", "listen", "base_url", "root", "allowed_hosts", "allow_origins", "trusted_proxies", "tls", "kernels", "drives", "user"}
+		return []string{"version", "mount", "listen", "base_url", "root", "allowed_hosts", "allow_origins", "trusted_proxies", "tls", "kernels", "cache", "drives", "user"}
 	case key[0] == "tls":
 		return []string{"cert", "key"}
 	case key[0] == "kernels":
@@ -158,25 +162,35 @@ func knownKeys(key toml.Key) []string {
 	return nil
 }
 
-// lineOf returns the first line on which the key is set; the decoder does not tell.
+// lineOf returns the line on which the key is set, or its table begins; 1 if neither is found. The decoder does not tell.
 func lineOf(data []byte, key toml.Key) int {
-	name, table := key[len(key)-1], strings.Join(key[:len(key)-1], ".")
-	current := ""
+	want := bareKey(key.String())
+	table := ""
 	for i, line := range bytes.Split(data, []byte("\n")) {
 		text := strings.TrimSpace(string(line))
 		if strings.HasPrefix(text, "[") {
-			current = strings.Trim(strings.SplitN(text, "#", 2)[0], "[] \t")
-			if current == key.String() {
+			table = bareKey(strings.Trim(strings.SplitN(text, "#", 2)[0], "[] \t"))
+			if table == want {
 				return i + 1
 			}
 			continue
 		}
 		k, _, ok := strings.Cut(text, "=")
-		if ok && current == table && strings.Trim(strings.TrimSpace(k), `"'`) == name {
+		if ok && strings.TrimPrefix(table+"."+bareKey(k), ".") == want {
 			return i + 1
 		}
 	}
 	return 1
+}
+
+// bareKey returns a key, or the name of a table, without what may be written otherwise: quotes and spaces.
+func bareKey(key string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("\"' \t", r) {
+			return -1
+		}
+		return r
+	}, key)
 }
 
 // nearest returns the candidate within two edits of name, or "".
@@ -209,113 +223,6 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// check returns what is wrong with the values.
-func (c *config) check() (problems []string) {
-	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if c.Version != 1 {
-		add("version = %d is not known; this program reads version 1", c.Version)
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		add("listen = %q is not an address such as %q", c.Listen, defaultListen)
-	}
-	if _, err := c.trustedProxies(); err != nil {
-		add("%v", err)
-	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		add("tls needs both cert and key")
-	}
-	for name, d := range c.Drives {
-		if err := fs.CheckDriveName(name); err != nil {
-			add("[drives.%s]: %v", name, err)
-		}
-		if err := d.checkURL(); err != nil {
-			add("[drives.%s]: %v", name, err)
-		}
-		if !slices.Contains([]string{"", "read-write", "read-only"}, d.Mode) {
-			add("[drives.%s]: mode = %q is neither \"read-write\" nor \"read-only\"", name, d.Mode)
-		}
-		if _, err := fs.ParseDriveID(d.ID); d.ID != "" && err != nil {
-			add("[drives.%s]: id = %q is not 32 hexadecimal digits", name, d.ID)
-		}
-	}
-	for key, size := range map[string]string{"size": c.Cache.Size, "min_free": c.Cache.MinFree} {
-		if _, err := parseSize(size); err != nil {
-			add("[cache]: %s = %q: %v", key, size, err)
-		}
-	}
-	if _, ok := c.Drives[c.Root]; c.Root != "" && len(c.Drives) > 0 && !ok {
-		add("root = %q is not a drive; there are: %s", c.Root, strings.Join(c.driveNames(), ", "))
-	}
-	return append(problems, c.checkUsers()...)
-}
-
-// trustedProxies returns the ranges of trusted_proxies; an address alone is a range of one.
-func (c *config) trustedProxies() ([]netip.Prefix, error) {
-	var list []netip.Prefix
-	for _, text := range c.TrustedProxies {
-		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-			addr = addr.Unmap()
-			list = append(list, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
-		}
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil || prefix.Addr().Is4In6() {
-			return nil, fmt.Errorf("trusted_proxies: %q is neither an address such as \"127.0.0.1\" nor a range such as \"10.0.0.0/8\"", text)
-		}
-		list = append(list, prefix.Masked())
-	}
-	return list, nil
-}
-
-// warnings returns what is allowed but unwise.
-func (c *config) warnings() (list []string) {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return nil
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && !ip.IsLoopback() {
-		if c.TLS.Cert == "" {
-			list = append(list, "listen = "+strconv.Quote(c.Listen)+" is open to the network without TLS; set [tls], or listen on loopback behind a proxy")
-		}
-		if len(c.AllowedHosts) == 0 {
-			list = append(list, "any Host name is answered; set allowed_hosts to the names that people use")
-		}
-	}
-	proxies, err := c.trustedProxies()
-	if err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
-		list = append(list, "trusted_proxies names every address: anybody can say which host and address a request is from")
-	}
-	return list
-}
-
-func (c *config) checkUsers() (problems []string) {
-	seen := map[string]bool{}
-	for _, u := range c.Users {
-		sum, err := hex.DecodeString(u.TokenSHA256)
-		switch {
-		case checkUserName(u.Name) != nil:
-			problems = append(problems, fmt.Sprintf("[[user]]: %v", checkUserName(u.Name)))
-		case seen[u.Name]:
-			problems = append(problems, fmt.Sprintf("[[user]] %q is there twice", u.Name))
-		case err != nil || len(sum) != 32:
-			problems = append(problems, fmt.Sprintf("[[user]] %q: token_sha256 is not 64 hexadecimal digits; make one with: jupyter-drive user add", u.Name))
-		}
-		seen[u.Name] = true
-	}
-	return problems
-}
-
-// checkUserName returns nil for 1 to 64 of a-z A-Z 0-9 . _ - @.
-func checkUserName(name string) error {
-	bad := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-@", r))
-	}
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, bad) {
-		return fmt.Errorf("%q cannot be a user's name: 1 to 64 of a-z A-Z 0-9 . _ - @", name)
-	}
-	return nil
-}
-
 func (c *config) driveNames() []string {
 	names := make([]string, 0, len(c.Drives))
 	for name := range c.Drives {
@@ -327,14 +234,23 @@ func (c *config) driveNames() []string {
 
 // dir returns the folder of a local drive.
 func (d driveConfig) dir(e environment) (string, error) {
+	path, err := d.folder()
+	if err != nil {
+		return "", err
+	}
+	return e.expand(path), nil
+}
+
+// folder returns the folder of a local drive as it is written.
+func (d driveConfig) folder() (string, error) {
 	scheme, rest, ok := strings.Cut(d.URL, ":")
 	switch {
 	case d.URL == "":
 		return "", errors.New(`url is missing; for a folder: url = "file:~/notebooks"`)
 	case !ok || strings.HasPrefix(d.URL, "/") || strings.HasPrefix(d.URL, "~") || strings.HasPrefix(d.URL, "."):
-		return e.expand(d.URL), nil
+		return d.URL, nil
 	case scheme == "file":
-		return e.expand(strings.TrimPrefix(rest, "//")), nil
+		return strings.TrimPrefix(rest, "//"), nil
 	}
 	return "", fmt.Errorf("url %q: this version has local folders (file:PATH) and buckets (s3://BUCKET/PREFIX)", d.URL)
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -43,10 +45,22 @@ func TestConfigErrors(t *testing.T) {
 		{"user", "[[user]]\nname = \"ada\"\ntoken_sha256 = \"abc\"\n", "user add"},
 		{"proxy", "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/33\"]\n", `"10.0.0.0/33" is neither`},
 		{"proxy by name", "trusted_proxies = [\"localhost\"]\n", `"localhost" is neither`},
+		{"relative mount", "version = 1\nmount = \"Drive\"\n", `:2: mount = "Drive" would depend on where the daemon is started; write a whole path, such as "~/Drive"`},
+		{"empty mount", "mount = \"\"\n", `such as "~/JupyterDrive"`},
+		{"base URL with a space", "version = 1\n\nbase_url = \"x y\"\n", `:3: base_url = "x y" has characters that must be escaped; write "/x%20y/"`},
+		{"base URL with a query", "base_url = \"/x?y\"\n", `is not a path such as "/drive/"`},
+		{"relative url", "[drives.a]\nurl = \"file:notes\"\n", `:2: [drives.a]: url = "file:notes" would depend`},
+		{"one folder twice", "[drives.a]\nurl = \"file:~/x\"\n\n[drives.b]\nmode = \"read-only\"\nurl = \"/home/ada/x/\"\n",
+			`:6: [drives.b]: url = "/home/ada/x/" is the same folder as drive "a"; give it`},
+		{"one bucket twice", "[drives.a]\nurl = \"s3://b/x\"\n[drives.\"b\"]\nurl = \"s3://b/x/\"\n", `:4: [drives.b]: url = "s3://b/x/" is the same place as drive "a"`},
+		{"prefix in a bucket", "[drives.a]\nurl = \"s3://b\"\n[drives.b]\nurl = \"s3://b/x\"\n", `url = "s3://b/x" lies inside drive "a"`},
+		{"bucket around a prefix", "[drives.a]\nurl = \"s3://b/x/y\"\n[drives.b]\nurl = \"s3://b/x\"\n", `url = "s3://b/x" contains drive "a"`},
+		{"endpoints that are one", "[drives.a]\nurl = \"s3://b\"\nendpoint = \"http://h/\"\n[drives.b]\nurl = \"s3://b\"\nendpoint = \"http://h\"\n", "the same place"},
+		{"two problems", "mount = \"x\"\nlisten = \"y\"\n", ":2: listen"},
 		{"tls", "[tls]\ncert = \"a\"\n", "both cert and key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := loadConfig(writeConfig(t, tt.text))
+			_, err := loadConfig(environment{home: "/home/ada"}, writeConfig(t, tt.text))
 			var exit *exitError
 			if !errors.As(err, &exit) || exit.code != exitConfig {
 				t.Fatalf("loadConfig(%q) = %v, want exit code %d", tt.text, err, exitConfig)
@@ -58,8 +72,38 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+func TestConfigAccepts(t *testing.T) {
+	for _, tt := range []struct{ name, text string }{
+		{"folder in a folder", "[drives.a]\nurl = \"file:~/x\"\n[drives.b]\nurl = \"file:~/x/y\"\n"},
+		{"prefixes side by side", "[drives.a]\nurl = \"s3://b/x\"\n[drives.b]\nurl = \"s3://b/xy\"\n"},
+		{"stores side by side", "[drives.a]\nurl = \"s3://b\"\n[drives.b]\nurl = \"s3://b\"\nendpoint = \"http://h\"\n"},
+		{"escaped base URL", "base_url = \"/a%40b\"\n"},
+		{"mount in the home folder", "mount = \"~/x\"\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := loadConfig(environment{home: "/home/ada"}, writeConfig(t, tt.text)); err != nil {
+				t.Errorf("loadConfig(%q) = %v", tt.text, err)
+			}
+		})
+	}
+}
+
+func TestLineOf(t *testing.T) {
+	const text = "a = 1\n[ drives . \"x.y\" ] # here\n\"url\" = 1\n[drives.z]\nurl = 2\n"
+	for _, tt := range []struct {
+		key  toml.Key
+		want int
+	}{
+		{toml.Key{"a"}, 1}, {toml.Key{"drives", "x.y"}, 2}, {toml.Key{"drives", "x.y", "url"}, 3}, {toml.Key{"drives", "z", "url"}, 5},
+	} {
+		if got := lineOf([]byte(text), tt.key); got != tt.want {
+			t.Errorf("lineOf(%v) = %d, want %d", tt.key, got, tt.want)
+		}
+	}
+}
+
 func TestTrustedProxies(t *testing.T) {
-	c, err := loadConfig(writeConfig(t, `trusted_proxies = ["127.0.0.1", "::ffff:192.0.2.7", "10.1.2.3/8", "fd00::/8"]`))
+	c, err := loadConfig(environment{home: "/home/ada"}, writeConfig(t, `trusted_proxies = ["127.0.0.1", "::ffff:192.0.2.7", "10.1.2.3/8", "fd00::/8"]`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +178,7 @@ func TestBehindATrustedProxy(t *testing.T) {
 }
 
 func TestConfigDefaults(t *testing.T) {
-	c, err := loadConfig(filepath.Join(t.TempDir(), "missing.toml"))
+	c, err := loadConfig(environment{home: "/home/ada"}, filepath.Join(t.TempDir(), "missing.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +240,7 @@ func FuzzLoadConfig(f *testing.F) {
 	f.Add("version = 1\n[drives.home]\nurl = \"file:/tmp\"\n")
 	f.Add("[[user]]\nname=\"a\"\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := loadConfig(writeConfig(t, text))
+		c, err := loadConfig(environment{home: "/home/ada"}, writeConfig(t, text))
 		if err == nil && len(c.check()) > 0 {
 			t.Errorf("loadConfig(%q) accepted what check refuses: %v", text, c.check())
 		}

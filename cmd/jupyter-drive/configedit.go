@@ -35,7 +35,7 @@ func (c *config) editConfig(edit func(text string) (string, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := (&config{Version: 1, Mount: defaultMount, Listen: defaultListen, path: c.path}).parse([]byte(text)); err != nil {
+	if err := defaultConfig(c.env, c.path).parse([]byte(text)); err != nil {
 		return err
 	}
 	if err := replaceFile(path, text); err != nil {

@@ -18,7 +18,8 @@ import (
 )
 
 func (a *app) driveCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "drive", Short: "List, add, remove and check drives", RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "drive", Short: "List, add, remove and check drives", RunE: needSubcommand,
+		Example: "  jupyter-drive drive add notes ~/notes\n  jupyter-drive drive list"}
 	cmd.AddCommand(a.driveListCommand(), a.driveAddCommand(), a.driveCheckCommand(), a.driveRemoveCommand())
 	return cmd
 }
@@ -27,6 +28,7 @@ func (a *app) driveListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the drives of the configuration", Args: cobra.NoArgs,
+		Example: "  jupyter-drive drive list\n  jupyter-drive drive list --json",
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.config()
 			if err != nil {
@@ -168,34 +170,15 @@ func (a *app) prepareFolder(ctx context.Context, c *config, name string, o *addO
 			return fail(exitPermission, "the folder cannot be made: %v", err)
 		}
 	}
-	if other, ok := c.folderDrive(a.env, dir); ok {
-		return fail(exitConflict, "that folder is the drive %q already; see: jupyter-drive drive list", other)
+	for _, other := range c.driveNames() {
+		if o.drive.overlaps(c.Drives[other], a.env) != "" {
+			return fail(exitConflict, "that folder is the drive %q already; see: jupyter-drive drive list", other)
+		}
 	}
 	o.drive.URL = "file:" + dir
 	id, err := checkLocal(ctx, a, o.drive)
 	o.drive.ID = id.String()
 	return err
-}
-
-// folderDrive returns the drive that a folder is, by whatever path, if it is one.
-func (c *config) folderDrive(env environment, dir string) (name string, ok bool) {
-	this, err := os.Stat(dir)
-	if err != nil {
-		return "", false
-	}
-	for name, d := range c.Drives {
-		if d.isBucket() {
-			continue
-		}
-		other, err := d.dir(env)
-		if err != nil {
-			continue
-		}
-		if st, err := os.Stat(other); err == nil && os.SameFile(this, st) {
-			return name, true
-		}
-	}
-	return "", false
 }
 
 // prepareBucket checks a bucket that is to be a drive, and completes what is written down of it.
@@ -204,9 +187,9 @@ func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error
 		return fail(exitUsage, "--create is for folders; make the bucket with the store's own tools")
 	}
 	o.drive.URL = strings.TrimRight(o.drive.URL, "/")
-	for other, d := range c.Drives {
-		if d.isBucket() && d.URL == o.drive.URL && d.Endpoint == o.drive.Endpoint {
-			return fail(exitConflict, "that bucket is the drive %q already; see: jupyter-drive drive list", other)
+	for _, other := range c.driveNames() {
+		if how := o.drive.overlaps(c.Drives[other], a.env); how != "" {
+			return fail(exitConflict, "%s %s drive %q; see: jupyter-drive drive list", o.drive.URL, how, other)
 		}
 	}
 	o.drive.ID = fs.NewDriveID().String()

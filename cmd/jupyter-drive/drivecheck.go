@@ -21,6 +21,7 @@ func (a *app) driveCheckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "check [NAME...]", Short: "List, write, read and remove in each drive, with times",
+		Example: "  jupyter-drive drive check\n  jupyter-drive drive check data --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.config()
 			if err != nil {

@@ -15,7 +15,8 @@ func (a *app) driveRemoveCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use: "remove NAME", Short: "Take a drive out of the tree; its files stay where they are", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.driveRemove(cmd.Context(), args[0], force) },
+		Example: "  jupyter-drive drive remove notes\n  jupyter-drive drive remove data --force",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.driveRemove(cmd.Context(), args[0], force) },
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also while something is not uploaded; that stays in the state folder")
 	return cmd

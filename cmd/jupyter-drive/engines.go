@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -23,6 +24,9 @@ import (
 func (d *daemon) startKernels(context.Context) error {
 	if d.opts.noServe {
 		return nil
+	}
+	if err := d.pythonFault(); err != nil && d.opts.python != "" {
+		return err
 	}
 	python := d.python()
 	forbidden := []string{}
@@ -68,6 +72,38 @@ func (d *daemon) python() string {
 	}
 	if p, err := exec.LookPath("python3"); err == nil {
 		return p
+	}
+	return ""
+}
+
+// pythonFault says why the interpreter that was named cannot be one, nil if it can or none was named.
+func (d *daemon) pythonFault() error {
+	named, by := d.opts.python, "--python "+d.opts.python
+	if named == "" {
+		named, by = d.cfg.Kernels.Python, "[kernels] python = "+strconv.Quote(d.cfg.Kernels.Python)
+	}
+	path := d.env.expand(named)
+	if named == "" || !d.opts.noMount && within(path, d.mountpoint) { // the daemon must not look into its own mount
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fail(exitNotFound, "%s: there is no such file, so that no Python kernel can start; name an interpreter that is there%s", by, foundPython())
+	case err != nil:
+		return fail(exitPermission, "%s: %v", by, err)
+	case info.IsDir():
+		return fail(exitUsage, "%s is a folder; name the interpreter itself, such as %s", by, filepath.Join(path, "bin/python"))
+	case info.Mode().Perm()&0o111 == 0:
+		return fail(exitUsage, "%s cannot be executed; name an interpreter, or run: chmod +x %s", by, path)
+	}
+	return nil
+}
+
+// foundPython names the interpreter that would be used if none were named.
+func foundPython() string {
+	if p, err := exec.LookPath("python3"); err == nil {
+		return ", such as " + p
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -124,6 +125,7 @@ func (a *app) command() *cobra.Command {
 		Short: "Your drives as plain files and in JupyterLab, with kernels that read them by path",
 		Long: "jupyter-drive mounts local folders as one tree and serves the same tree to JupyterLab.\n" +
 			"Start with: jupyter-drive up",
+		Example:       "  jupyter-drive up\n  jupyter-drive up ~/projects",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -134,9 +136,46 @@ func (a *app) command() *cobra.Command {
 		a.mountCommand(), a.umountCommand(),
 		a.statusCommand(), a.driveCommand(), a.warmCommand(), a.fsckCommand(), a.gcCommand(), a.userCommand(), a.configCommand(), a.versionCommand(),
 	)
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	completeCompletion(root)
 	codeErrors(root)
 	return root
+}
+
+// helpCommand is cobra's own but that a topic that does not exist is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command", Example: "  jupyter-drive help drive add",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return fail(exitUsage, "there is no command %q; see: jupyter-drive --help", strings.Join(args, " "))
+			}
+			topic.InitDefaultHelpFlag() // as if it had been called
+			return topic.Help()
+		},
+	}
+}
+
+// completeCompletion gives cobra's commands for completion what ours have.
+func completeCompletion(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Args, cmd.RunE, cmd.Example = cobra.ArbitraryArgs, needSubcommand, completionExamples["bash"]
+		for _, shell := range cmd.Commands() {
+			shell.Example = completionExamples[shell.Name()]
+		}
+	}
+}
+
+var completionExamples = map[string]string{
+	"bash":       "  source <(jupyter-drive completion bash)",
+	"zsh":        "  jupyter-drive completion zsh > \"${fpath[1]}/_jupyter-drive\"",
+	"fish":       "  jupyter-drive completion fish > ~/.config/fish/completions/jupyter-drive.fish",
+	"powershell": "  jupyter-drive completion powershell | Out-String | Invoke-Expression",
 }
 
 // codeErrors gives errors of commands without an exit code exitOther, so that those left without one are cobra's, about usage.

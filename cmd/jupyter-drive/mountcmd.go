@@ -52,9 +52,10 @@ func (a *app) mountOne(cmd *cobra.Command, o runOptions) error {
 func (a *app) umountCommand() *cobra.Command {
 	var stale bool
 	cmd := &cobra.Command{
-		Use:   "umount [DIR]",
-		Short: "Unmount; with --stale, detach what a daemon that died has left",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "umount [DIR]",
+		Short:   "Unmount; with --stale, detach what a daemon that died has left",
+		Args:    cobra.MaximumNArgs(1),
+		Example: "  jupyter-drive umount\n  jupyter-drive umount --stale /mnt/data",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.config()
 			if err != nil {

@@ -38,8 +38,8 @@ func (d *daemon) startServer(context.Context) error {
 		return nil
 	}
 	base, err := cleanBaseURL(firstOf(d.opts.baseURL, d.cfg.BaseURL))
-	if err != nil {
-		return err
+	if err != nil { // the configuration was checked
+		return fail(exitUsage, "--base-url %q %v", d.opts.baseURL, err)
 	}
 	cert, key, err := d.tlsFiles()
 	if err != nil {
@@ -105,17 +105,21 @@ func (d *daemon) stateDir(part string) string {
 	return dir
 }
 
-// cleanBaseURL returns the path with slashes at both ends, escapes kept.
+// cleanBaseURL returns the path with slashes at both ends, escapes kept. Its errors go after the value.
 func cleanBaseURL(base string) (string, error) {
 	inner := strings.Trim(base, "/")
 	if inner == "" {
 		return "/", nil
 	}
-	u, err := url.Parse("/" + inner + "/")
-	if err != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fail(exitUsage, "--base-url %q is not a path such as /drive/", base)
+	path := "/" + inner + "/"
+	u, err := url.Parse(path)
+	if err != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", errors.New(`is not a path such as "/drive/"`)
 	}
-	return u.EscapedPath(), nil
+	if clean := u.EscapedPath(); clean != path {
+		return "", fmt.Errorf("has characters that must be escaped; write %q", clean)
+	}
+	return path, nil
 }
 
 func (d *daemon) tlsFiles() (cert, key string, err error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -73,6 +74,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "What runs, what is wrong and what to do", Args: cobra.NoArgs,
+		Example: "  jupyter-drive status\n  jupyter-drive status --json | jq .problems",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s status
 			if err := a.env.ask(cmd.Context(), "GET", "/status", &s); err != nil {
@@ -126,6 +128,7 @@ func (a *app) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: "  jupyter-drive version\n  jupyter-drive version --json",
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(map[string]string{"version": version})
@@ -139,14 +142,17 @@ func (a *app) versionCommand() *cobra.Command {
 }
 
 func (a *app) configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Where the configuration is and whether it is right", RunE: needSubcommand}
+	cmd := &cobra.Command{Use: "config", Short: "Where the configuration is and whether it is right", RunE: needSubcommand,
+		Example: "  jupyter-drive config check"}
 	cmd.AddCommand(
 		&cobra.Command{Use: "path", Short: "Print the path of the configuration file", Args: cobra.NoArgs,
+			Example: "  $EDITOR \"$(jupyter-drive config path)\"",
 			RunE: func(*cobra.Command, []string) error {
 				_, err := fmt.Fprintln(a.stdout, a.configFile())
 				return err
 			}},
 		&cobra.Command{Use: "check", Short: "Check the configuration file", Args: cobra.NoArgs,
+			Example: "  jupyter-drive config check\n  jupyter-drive config check --config new.toml",
 			RunE: func(*cobra.Command, []string) error {
 				c, err := a.config()
 				if err != nil {
@@ -175,7 +181,11 @@ func (a *app) configFile() string {
 
 // config reads the configuration that the flags name.
 func (a *app) config() (*config, error) {
-	return loadConfig(a.configFile())
+	path := a.configFile()
+	if _, err := os.Stat(path); a.configPath != "" && errors.Is(err, os.ErrNotExist) {
+		return nil, fail(exitConfig, "--config %s: there is no such file; make it with the line: version = 1", a.configPath)
+	}
+	return loadConfig(a.env, path)
 }
 
 // status gathers the daemon's state.
@@ -211,6 +221,9 @@ func (d *daemon) status(context.Context) status {
 	s.Cache, cacheProblems = d.cacheStatus()
 	s.Problems = append(s.Problems, cacheProblems...)
 	if d.kernels != nil {
+		if fault := d.pythonFault(); fault != nil {
+			s.Problems = append(s.Problems, problem{Code: "python", Text: fault.Error(), Severity: severityName(fs.Medium)})
+		}
 		s.Kernels = len(d.kernels.Kernels())
 		s.Terminals = len(d.terminals.Terminals())
 	}

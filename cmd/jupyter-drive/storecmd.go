@@ -63,6 +63,7 @@ func (a *app) fsckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "fsck [DRIVE]", Short: "Compare drives with their stores, and check what is on this machine", Args: cobra.MaximumNArgs(1),
+		Example: "  jupyter-drive fsck\n  jupyter-drive fsck data --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all []fsckResult
 			if err := a.env.ask(cmd.Context(), "POST", "/fsck?drive="+url.QueryEscape(firstOf(args...)), &all); err != nil {
@@ -107,6 +108,7 @@ func (a *app) gcCommand() *cobra.Command {
 		Long: "Remove from each drive's store what was deleted more than 30 days ago and uploads in parts that were begun more than 7 days ago,\n" +
 			"which cost money and are not this daemon's. Remove from this machine what the cache and the state folder hold of drives that are not in the\n" +
 			"configuration any more. State with changes that were never uploaded is kept.",
+		Example: "  jupyter-drive gc",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r gcResult
 			if err := a.env.ask(cmd.Context(), "POST", "/gc", &r); err != nil {

@@ -190,6 +190,9 @@ func report(d *daemon, stdout, stderr io.Writer, end string) {
 		fmt.Fprintf(stdout, "%slab?token=%s\n", d.url, d.token)
 		fmt.Fprintf(stderr, "Serving  %slab   (the link with your token is above)\n", d.url)
 		fmt.Fprintf(stderr, "Kernels  %s\n", d.kernelSummary())
+		if fault := d.pythonFault(); fault != nil {
+			fmt.Fprintf(stderr, "Warning  %v\n", fault)
+		}
 		if d.labVersion == "" {
 			fmt.Fprintln(stderr, "Warning  this program was built without JupyterLab; build it with: make ui build, or pass --lab-dir")
 		}
@@ -329,6 +332,7 @@ func (o *runOptions) tell(words firstWords) {
 func (a *app) downCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "down", Short: "Write out what is pending, stop kernels, unmount and end the daemon", Args: cobra.NoArgs,
+		Example: "  jupyter-drive down\n  jupyter-drive down --timeout 5m",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.env.ask(cmd.Context(), "POST", "/stop", nil); err != nil {
 				return err

@@ -18,7 +18,8 @@ func (a *app) userCommand() *cobra.Command {
 		Short: "Give people an own link to the drive, or take it away",
 		Long: "Every user may act as the daemon's own user: read and write all drives and run code.\n" +
 			"Give links only to people who may do that.",
-		RunE: needSubcommand,
+		Example: "  jupyter-drive user add grace\n  jupyter-drive user list",
+		RunE:    needSubcommand,
 	}
 	cmd.AddCommand(
 		&cobra.Command{
@@ -28,7 +29,8 @@ func (a *app) userCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "remove NAME", Short: "End a user's link and sessions at once", Args: cobra.ExactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error { return a.userRemove(cmd, args[0]) },
+			Example: "  jupyter-drive user remove grace",
+			RunE:    func(cmd *cobra.Command, args []string) error { return a.userRemove(cmd, args[0]) },
 		},
 		a.userListCommand(),
 	)
@@ -39,6 +41,7 @@ func (a *app) userListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the users", Args: cobra.NoArgs,
+		Example: "  jupyter-drive user list",
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.config()
 			if err != nil {
