@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,24 @@ type job struct {
 	path, oldPath fs.Path
 	typ           fs.Type
 	parent, to    *gofuse.Inode // the directories of oldPath and path if renamed, else parent is that of path
-	node, old     fs.Node
+	node          fs.Node
+	olds          []fs.Node // that had the name before, the latest last
+}
+
+// dir returns the directory of path.
+func (j *job) dir() *gofuse.Inode {
+	if j.event == renamed {
+		return j.to
+	}
+	return j.parent
+}
+
+// old returns what had the name last, nil if that is unknown.
+func (j *job) old() fs.Node {
+	if len(j.olds) == 0 {
+		return nil
+	}
+	return j.olds[len(j.olds)-1]
 }
 
 // echo makes inotify events for changes made elsewhere: the kernel makes them only for system calls, so one marked thread does
@@ -43,8 +61,10 @@ type echo struct {
 	done    chan struct{}
 	end     context.CancelFunc
 
-	tid atomic.Uint32 // of the thread; 0 = there is none
-	now atomic.Pointer[job]
+	tid   atomic.Uint32 // of the thread; 0 = there is none
+	now   atomic.Pointer[job]
+	made  atomic.Bool          // the name of now is free no more: it was made
+	shown atomic.Pointer[node] // what the name of now leads to for the moment, if not nil
 
 	mu     sync.Mutex // guards all below
 	queue  []*job
@@ -76,6 +96,7 @@ func (e *echo) add(j *job) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if before := e.byName[j.path]; before != nil && before.event == j.event && j.event != renamed {
+		j.olds = slices.Concat(slices.DeleteFunc(before.olds, e.m.table.gone), j.olds)
 		*before = *j
 		return
 	}
@@ -134,6 +155,7 @@ func (e *echo) serve(ctx context.Context) {
 				return
 			}
 			e.now.Store(j)
+			e.made.Store(false)
 			e.do(j)
 			e.now.Store(nil)
 		}
@@ -200,9 +222,11 @@ func (e *echo) do(j *job) {
 	}
 	defer closeFd(dir)
 	name := j.path.Base()
+	if j.event != removed {
+		e.drop(dir, name, j)
+	}
 	switch j.event {
 	case created:
-		j.parent.NotifyEntry(name) // the name must look free
 		e.create(dir, name, j)
 	case changed:
 		if j.typ != fs.File || modify(dir, name) != nil {
@@ -256,7 +280,8 @@ func (e *echo) create(dir int, name string, j *job) {
 	case fs.Symlink:
 		_ = unix.Symlinkat(".", dir, name) // see do
 	case fs.File:
-		const flags = unix.O_CREAT | unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+		// O_EXCL makes the kernel look the name up, which is free for us, even if somebody has found the file already.
+		const flags = unix.O_CREAT | unix.O_EXCL | unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 		if fd, err := unix.Openat(dir, name, flags, 0o644); err == nil {
 			closeFd(fd)
 		}
@@ -307,9 +332,51 @@ func (e *echo) rename(dir int, name string, j *job) {
 		return
 	}
 	defer closeFd(from)
-	j.parent.NotifyEntry(j.oldPath.Base())
-	j.to.NotifyEntry(name)                               // it must look free
+	apart(func() {
+		j.parent.NotifyEntry(j.oldPath.Base())
+		j.to.NotifyEntry(name) // it must look free
+	})
 	_ = unix.Renameat(from, j.oldPath.Base(), dir, name) // see do
+}
+
+// apart runs f on another thread and waits for it: the marked one has no descriptor by which to notify the kernel.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// maxShown is how often a file that had a name is shown under it, because somebody has looked up the present one meanwhile.
+const maxShown = 3
+
+// drop shows those who watch a replaced file itself that it is gone. The kernel tells them when it lets go of the name of a file
+// that has no links left. But it may have let go before it heard of that, for a lookup that found the new file, and tells nobody
+// then: it is shown the old one under that name once more.
+func (e *echo) drop(dir int, name string, j *job) {
+	for _, old := range j.olds {
+		n := e.m.table.known(old)
+		if n == nil || n.dir != nil || e.m.table.gone(old) {
+			continue
+		}
+		for range maxShown {
+			apart(func() { j.dir().NotifyEntry(name) })
+			var st unix.Stat_t
+			e.shown.Store(n)
+			err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			e.shown.Store(nil)
+			if err != nil {
+				break
+			}
+			var errno syscall.Errno
+			apart(func() { errno = j.dir().NotifyDelete(name, n.EmbeddedInode()) })
+			if st.Ino == old.Ino() && errno == 0 {
+				break
+			}
+		}
+	}
 }
 
 // The handlers of the marked thread's requests. They change nothing.
@@ -321,13 +388,16 @@ func (n *node) echoLookup(ctx context.Context, name string, out *fuse.EntryOut) 
 		return nil, unix.ENOENT
 	}
 	in := n.EmbeddedInode()
+	it := in == j.dir() && name == j.path.Base()
+	shown := n.m.echo.shown.Load()
 	switch {
-	case j.event == created && in == j.parent && name == j.path.Base(),
-		j.event == renamed && in == j.to && name == j.path.Base():
+	case it && shown != nil:
+		return shown.echoDropped(ctx, out)
+	case it && (j.event == created && !n.m.echo.made.Load() || j.event == renamed):
 		doNotCache(out)
 		return nil, unix.ENOENT
-	case j.event == removed && in == j.parent && name == j.path.Base():
-		return n.echoEntry(ctx, j.old, out)
+	case it && j.event == removed:
+		return n.echoEntry(ctx, j.old(), out)
 	case j.event == renamed && in == j.parent && name == path.Base(string(j.oldPath)):
 		return n.echoEntry(ctx, j.node, out)
 	}
@@ -353,6 +423,19 @@ func (n *node) echoEntry(ctx context.Context, f fs.Node, out *fuse.EntryOut) (*g
 	return child.EmbeddedInode(), 0
 }
 
+// echoDropped replies with n, which has lost its name.
+func (n *node) echoDropped(ctx context.Context, out *fuse.EntryOut) (*gofuse.Inode, unix.Errno) {
+	a, err := n.fs.Attr(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, fs.Errno(err)
+	}
+	if a.Nlink > 0 {
+		return nil, unix.ENOENT // its other names stay
+	}
+	fillEntry(out, a, 0)
+	return n.EmbeddedInode(), 0
+}
+
 func (n *node) echoGetattr(ctx context.Context, out *fuse.AttrOut) unix.Errno {
 	a, err := n.fs.Attr(context.WithoutCancel(ctx))
 	if err != nil {
@@ -368,6 +451,7 @@ func (n *node) echoMade(ctx context.Context, name string, out *fuse.EntryOut) (*
 	if j == nil || j.event != created || n.EmbeddedInode() != j.parent || name != j.path.Base() {
 		return nil, unix.EEXIST
 	}
+	n.m.echo.made.Store(true)
 	return n.echoEntry(ctx, j.node, out)
 }
 
@@ -398,7 +482,7 @@ func (n *node) echoOpen(ctx context.Context) *handle {
 // echoRemove lets the kernel forget the removed node, and refuses if it has found another meanwhile.
 func (n *node) echoRemove(name string) unix.Errno {
 	j := n.m.echo.now.Load()
-	if j == nil || j.event != removed || !n.holds(name, j.old) {
+	if j == nil || j.event != removed || !n.holds(name, j.old()) {
 		return unix.ENOENT
 	}
 	return 0

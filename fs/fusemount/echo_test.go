@@ -2,14 +2,17 @@ package fusemount
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -104,14 +107,37 @@ func TestWatchersSeeChangesFromElsewhere(t *testing.T) {
 	})
 }
 
+// TestWatchersSeeNewFilesClosed waits for what programs wait for that read a file when somebody has written it.
+func TestWatchersSeeNewFilesClosed(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d fs.Drive) {
+		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := os.NewFile(uintptr(fd), "inotify")
+		defer func() { _ = events.Close() }() // it was only read
+		if _, err := unix.InotifyAddWatch(fd, f.dir, unix.IN_CLOSE_WRITE); err != nil {
+			t.Fatal(err)
+		}
+		f.replace(t, "new", "1")
+		late := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(late, 5000); n != 1 || err != nil {
+			t.Fatalf("no IN_CLOSE_WRITE was seen: poll = %d, %v", n, err)
+		}
+		buf := make([]byte, 1000)
+		if n, err := events.Read(buf); err != nil || !bytes.Contains(buf[:n], []byte("new\x00")) {
+			t.Errorf("the event is %q, %v, want one of the new file", buf[:n], err)
+		}
+	})
+}
+
 func TestFileWatchersSeeDeletion(t *testing.T) {
 	each(t, func(t *testing.T, _ string, d fs.Drive) {
 		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}})
-		dir := watch(t, f.dir)
-		for _, name := range []string{"replaced", "removed", "last"} {
+		for _, name := range []string{"replaced", "removed"} {
 			f.replace(t, name, "1")
 		}
-		dir.wait("last", fsnotify.Create) // the echoes of the others are over
 		w := watch(t, f.path("replaced"), f.path("removed"))
 		f.replace(t, "replaced", "2")
 		w.wait("replaced", fsnotify.Remove)
@@ -180,4 +206,148 @@ func TestEchoLeavesProgramsAlone(t *testing.T) {
 			t.Errorf("executing it: %v: %s", err, failed.Bytes())
 		}
 	})
+}
+
+// holdEcho mounts d with an echo that does nothing until begin is called.
+func holdEcho(t *testing.T, s setup) (f *fixture, begin func()) {
+	t.Helper()
+	s.opts.NoEcho = true
+	f = mount(t, s)
+	f.opts.NoEcho = false // it queues
+	return f, f.echo.start
+}
+
+// TestWatchersSeeNamesThatOthersHaveFound looks new names up, and old ones, before the echo comes to them.
+func TestWatchersSeeNamesThatOthersHaveFound(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d fs.Drive) {
+		ctx := t.Context()
+		if _, err := d.Replace(ctx, "from", strings.NewReader("1"), fs.ReplaceOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f, begin := holdEcho(t, setup{drives: map[string]fs.Drive{"home": d}})
+		nodes := f.api.Nodes()
+		for _, do := range []func() error{
+			func() error { f.replace(t, "file", "1"); return nil },
+			func() error { _, err := f.api.Mkdir(ctx, "folder", fs.CreateOptions{}); return err },
+			func() error {
+				_, err := nodes.Symlink(ctx, nodes.Root(), "link", "file", fs.CreateOptions{})
+				return err
+			},
+			func() error { return f.api.Rename(ctx, "from", "to") },
+		} {
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dir := watch(t, f.dir)
+		names := []string{"file", "folder", "link", "to"}
+		for _, name := range names {
+			if _, err := os.Lstat(f.path(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := os.Lstat(f.path("from")); !os.IsNotExist(err) {
+			t.Fatalf("lstat of the old name = %v", err)
+		}
+		begin()
+		for _, name := range names {
+			dir.wait(name, fsnotify.Create)
+		}
+	})
+}
+
+// TestFileWatchersSeeDeletionThatOthersHaveFound has the kernel let go of a replaced file before it is told of that: for a lookup, which
+// finds the new one.
+func TestFileWatchersSeeDeletionThatOthersHaveFound(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d fs.Drive) {
+		f := mount(t, setup{drives: map[string]fs.Drive{"home": d}, deaf: true, opts: Options{CacheFor: -1}})
+		f.replace(t, "a", "1")
+		w := watch(t, f.path("a"))
+		late := &kept{}
+		defer f.tree.Observe(late)()
+		f.replace(t, "a", "2")
+		if got := readFile(t, f.path("a")); got != "2" {
+			t.Fatalf("read %q, want 2", got)
+		}
+		late.deliver(f.Server)
+		w.wait("a", fsnotify.Remove)
+	})
+}
+
+// TestFileWatchersSeeDeletionWhileAttributesAreAsked asks for the attributes of a file that is replaced before the answer comes.
+func TestFileWatchersSeeDeletionWhileAttributesAreAsked(t *testing.T) {
+	f := mount(t, setup{opts: Options{NoEcho: true, CacheFor: -1}})
+	f.replace(t, "a", "1")
+	file, err := os.Open(f.path("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }() // closed below
+	w := watch(t, f.path("a"))
+	e, err := f.api.Stat(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := f.slowAttr(f.table.known(e.Node))
+	asked := make(chan error)
+	go func() {
+		_, err := file.Stat()
+		asked <- err
+	}()
+	<-slow.known
+	f.replace(t, "a", "2")
+	close(slow.answer)
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.wait("a", fsnotify.Remove)
+}
+
+// kept is an observer that keeps what it hears.
+type kept struct {
+	mu      sync.Mutex // guards changes
+	changes []fs.Change
+}
+
+func (k *kept) Observe(c fs.Change) <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changes = append(k.changes, c)
+	return nil
+}
+
+// deliver tells o all of it.
+func (k *kept) deliver(o fs.Observer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.changes {
+		o.Observe(c)
+	}
+}
+
+// slowHandle answers with the attributes as they were when it was asked, once it may.
+type slowHandle struct {
+	fs.Handle
+	known, answer chan struct{}
+}
+
+func (h *slowHandle) Attr(ctx context.Context) (fs.Attr, error) {
+	a, err := h.Handle.Attr(ctx)
+	close(h.known)
+	<-h.answer
+	return a, err
+}
+
+// slowAttr makes the one handle of a node answer slowly.
+func (f *fixture) slowAttr(n *node) *slowHandle {
+	f.processes.mu.Lock() // as every request does, before it looks at the handle
+	defer f.processes.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := &slowHandle{Handle: n.open[0].h, known: make(chan struct{}), answer: make(chan struct{})}
+	n.open[0].h = h
+	return h
 }

@@ -39,7 +39,7 @@ type node struct {
 type table struct {
 	mu    sync.Mutex // guards all below, and node.handedOut
 	nodes map[fs.Node]*node
-	gone  []forgotten // in the order of time
+	left  []forgotten // in the order of time
 }
 
 type forgotten struct {
@@ -111,15 +111,22 @@ func (t *table) known(f fs.Node) *node {
 	return t.nodes[f]
 }
 
+// gone reports whether the kernel has forgotten f, or never knew it.
+func (t *table) gone(f fs.Node) bool {
+	n := t.known(f)
+	//nolint:staticcheck // see forget
+	return n == nil || n.Forgotten()
+}
+
 // forget drops the nodes that the kernel forgot a while ago, and notes that it has forgotten n.
 func (t *table) forget(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	t.gone = append(t.gone, forgotten{n, now})
-	for len(t.gone) > 0 && now.Sub(t.gone[0].at) > keepForgotten {
-		old := t.gone[0].n
-		t.gone = t.gone[1:]
+	t.left = append(t.left, forgotten{n, now})
+	for len(t.left) > 0 && now.Sub(t.left[0].at) > keepForgotten {
+		old := t.left[0].n
+		t.left = t.left[1:]
 		//nolint:staticcheck // Forgotten says whether the kernel came back, which NodeOnForgetter cannot
 		if old.Forgotten() && now.Sub(old.handedOut) > keepForgotten && t.nodes[old.fs] == old {
 			delete(t.nodes, old.fs)

@@ -245,15 +245,8 @@ func (q *notifier) deliver(n *notice) {
 		in.NotifyContent(-1, 0)
 	}
 	if parent != nil {
-		q.m.echo.add(&job{event: n.watch, path: n.path, typ: n.typ, parent: parent, node: n.node, old: n.lastOld()})
+		q.m.echo.add(&job{event: n.watch, path: n.path, typ: n.typ, parent: parent, node: n.node, olds: n.olds})
 	}
-}
-
-func (n *notice) lastOld() fs.Node {
-	if len(n.olds) == 0 {
-		return nil
-	}
-	return n.olds[len(n.olds)-1]
 }
 
 // detachFrom makes the kernel let go of a node that has lost its name, p if that is known.
@@ -267,6 +260,7 @@ func (q *notifier) detachFrom(p fs.Path, on *node) {
 		if on.linked(context.Background()) {
 			errno = parent.NotifyEntry(name) // its other names stay
 		} else {
+			on.NotifyContent(-1, 0) // attributes that were asked for before, with a link, come too late now
 			errno = parent.NotifyDelete(name, on.EmbeddedInode())
 		}
 		if errno != 0 && errno != syscall.ENOENT {
@@ -298,7 +292,7 @@ func (q *notifier) renamed(n *notice) {
 	if in := q.inode(n.node); in != nil && from.GetChild(oldName) == in && to.GetChild(newName) != in {
 		from.MvChild(oldName, to, newName, true)
 	}
-	q.m.echo.add(&job{event: renamed, path: n.path, oldPath: n.oldPath, typ: n.typ, parent: from, to: to, node: n.node})
+	q.m.echo.add(&job{event: renamed, path: n.path, oldPath: n.oldPath, typ: n.typ, parent: from, to: to, node: n.node, olds: n.olds})
 }
 
 // inode returns what the kernel knows f as, or nil.
