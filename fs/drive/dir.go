@@ -12,11 +12,9 @@ import (
 type dir struct {
 	node
 	children map[string]inode
-	listed   time.Time       // when the store was last asked for all names; zero = never
-	loading  chan struct{}   // closed when the listing under way has ended; nil = none is
-	loadErr  error           // how it ended
-	complete bool            // children are all there is, as of listed
-	touched  map[string]bool // names that were changed while a listing is under way, which may not show that
+	listed   time.Time // when the store was last asked for all names; zero = never
+	loading  *load     // under way; nil = none is
+	complete bool      // children are all there is, as of listed
 }
 
 var (
@@ -107,8 +105,8 @@ func (t *tx) place(x *dir, n inode, name string) {
 
 // note remembers that a listing under way may not know the present state of a name.
 func (x *dir) note(name string) {
-	if x.touched != nil {
-		x.touched[name] = true
+	if x.loading != nil {
+		x.loading.touched[name] = true
 	}
 }
 

@@ -34,6 +34,7 @@ type Drive struct {
 	ctx   context.Context // of what runs in the background
 	stop  context.CancelFunc
 	queue queue
+	loads sync.WaitGroup // of directories; none begins once closed is set
 
 	progress progress
 	hidden   atomic.Int64
@@ -197,6 +198,7 @@ func (d *Drive) Close(context.Context) error {
 	d.closed = true
 	d.mu.Unlock()
 	d.stop()
+	d.loads.Wait()
 	<-d.queue.end
 	return fs.Wrap("close drive", d.opts.Name, d.end())
 }
