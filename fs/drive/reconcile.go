@@ -382,6 +382,8 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 		if !m.metaDirty {
 			t.setPending(j.keyed, nil)
 		}
+	} else if now == nil {
+		return nil // it was uploaded under another name meanwhile, and has come back
 	} else if rest, ok := withoutPrefix(now.stack, j.v.stack); ok {
 		t.setAt(f, at)
 		m.edit(func(m *more) { m.content = &content{stack: rest, size: now.size, gen: now.gen} })
