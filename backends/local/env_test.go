@@ -211,7 +211,7 @@ func (e *env) await(op fs.Op, path fs.Path) fs.Change {
 // awaitLater is await for the change after so many like it.
 func (e *env) awaitLater(op fs.Op, path fs.Path, after int) fs.Change {
 	e.t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		before := 0
 		for _, c := range e.feed.outside() {

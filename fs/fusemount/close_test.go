@@ -182,7 +182,7 @@ func TestKilledWhileEchoing(t *testing.T) {
 		if err == nil {
 			t.Error("the killed daemon ended well")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		if at, err := mountAt(dir); err == nil && at != nil {
 			t.Logf("aborted: %v", abort(at.device))
 		}
@@ -284,7 +284,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		mountOnce()
 	}
 	// Goroutines that have been told to end may still be on their way out.
-	for late := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines && time.Now().Before(late); {
+	for late := time.Now().Add(patience); runtime.NumGoroutine() > goroutines && time.Now().Before(late); {
 		runtime.Gosched()
 	}
 	if got := runtime.NumGoroutine(); got > goroutines {
@@ -320,7 +320,7 @@ func TestUnmountedBySomebodyElse(t *testing.T) {
 	}
 	select {
 	case <-f.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("Done was not closed")
 	}
 	if err := f.Close(t.Context()); err != nil {

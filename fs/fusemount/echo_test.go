@@ -45,7 +45,7 @@ func watch(t *testing.T, paths ...string) *watcher {
 // wait returns when op has happened to the file called base.
 func (w *watcher) wait(base string, op fsnotify.Op) {
 	w.t.Helper()
-	late := time.After(5 * time.Second)
+	late := time.After(patience)
 	for {
 		select {
 		case e := <-w.Events:
@@ -122,7 +122,7 @@ func TestWatchersSeeNewFilesClosed(t *testing.T) {
 		}
 		f.replace(t, "new", "1")
 		late := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(late, 5000); n != 1 || err != nil {
+		if n, err := unix.Poll(late, int(patience.Milliseconds())); n != 1 || err != nil {
 			t.Fatalf("no IN_CLOSE_WRITE was seen: poll = %d, %v", n, err)
 		}
 		buf := make([]byte, 1000)

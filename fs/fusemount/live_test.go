@@ -100,7 +100,7 @@ func (r *room) absorbed() drivetest.LiveCall {
 // called waits for the first call of that method and returns it.
 func (r *room) called(method string) drivetest.LiveCall {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	calls, err := r.live.Wait(ctx, method, 1)
 	if err != nil {
@@ -129,7 +129,7 @@ func (r *room) must(err error) {
 // inRoom waits until the room has that text: it gets it after a descriptor was closed.
 func (r *room) inRoom(want string) {
 	r.t.Helper()
-	for late := time.Now().Add(5 * time.Second); r.live.Text(r.id) != want && time.Now().Before(late); {
+	for late := time.Now().Add(patience); r.live.Text(r.id) != want && time.Now().Before(late); {
 		time.Sleep(time.Millisecond)
 	}
 	if got := r.live.Text(r.id); got != want {
@@ -262,7 +262,7 @@ var liveRows = []struct {
 	{"bytes that are no notebook", func(r *room) {
 		writeFile(r.t, r.file, "no notebook")
 		var conflict string
-		for late := time.Now().Add(10 * time.Second); conflict == "" && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
+		for late := time.Now().Add(patience); conflict == "" && time.Now().Before(late); time.Sleep(10 * time.Millisecond) {
 			list, err := os.ReadDir(r.dir)
 			r.must(err)
 			for _, e := range list {

@@ -38,6 +38,9 @@ func runMain(m *testing.M) int {
 // children are the programs that tests start: this one, with FUSEMOUNT_TEST_CHILD set.
 var children = map[string]func() int{}
 
+// patience is how long a test waits for what must happen. It is long for slow machines; nothing takes that long.
+const patience = time.Minute
+
 // fixture is a mounted tree.
 type fixture struct {
 	*Server
@@ -106,7 +109,7 @@ func mount(t *testing.T, s setup) *fixture {
 	}
 	f.dir = f.Mountpoint()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("Close() = %v", err)
