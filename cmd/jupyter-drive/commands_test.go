@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -25,14 +26,42 @@ func testEnv(t *testing.T) environment {
 
 // output collects what a command writes. A daemon logs to it from many goroutines.
 type output struct {
-	mu   sync.Mutex // guards text
+	mu   sync.Mutex // guards all below
 	text bytes.Buffer
+	more chan struct{} // if not nil, closed at the next write
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.more != nil {
+		close(o.more)
+		o.more = nil
+	}
 	return o.text.Write(p)
+}
+
+// await returns when what was written contains a text.
+func (o *output) await(t *testing.T, text string) {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		o.mu.Lock()
+		found := strings.Contains(o.text.String(), text)
+		if o.more == nil {
+			o.more = make(chan struct{})
+		}
+		more := o.more
+		o.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-more:
+		case <-limit:
+			t.Fatalf("%q was not written in a minute, but:\n%s", text, o.String())
+		}
+	}
 }
 
 func (o *output) String() string {

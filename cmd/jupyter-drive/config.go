@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -40,6 +41,9 @@ type config struct {
 
 	path string      // where it was read from
 	env  environment // against which its paths are meant
+
+	chosen map[string]driveConfig // by the command line; nil = the file's drives count
+	aside  map[string]driveConfig // the file's, in whose place those came
 }
 
 // defaultConfig is what counts without a file.
@@ -223,6 +227,29 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+// choose puts drives of the command line in the place of those that the file had when the daemon was started, which aside names. What was
+// added to the file since comes beside them; a name that is taken is an error, and the rest counts all the same.
+func (c *config) choose(chosen, aside map[string]driveConfig) error {
+	c.chosen, c.aside = chosen, map[string]driveConfig{}
+	drives := maps.Clone(chosen)
+	var errs []error
+	for _, name := range c.driveNames() {
+		_, was := aside[name]
+		_, taken := chosen[name]
+		if !was && !taken {
+			drives[name] = c.Drives[name]
+			continue
+		}
+		c.aside[name] = c.Drives[name]
+		if !was {
+			errs = append(errs, fail(exitConflict, "drive %s: the daemon that runs has a folder of that name from its command line; choose another name", name))
+		}
+	}
+	c.Drives = drives
+	return errors.Join(errs...)
+}
+
+// driveNames returns the names of the drives, sorted.
 func (c *config) driveNames() []string {
 	names := make([]string, 0, len(c.Drives))
 	for name := range c.Drives {

@@ -110,11 +110,7 @@ func (c *control) do(action func(context.Context) error) http.HandlerFunc {
 // refuse answers with an error and its exit code.
 func (c *control) refuse(w http.ResponseWriter, err error) {
 	w.WriteHeader(http.StatusInternalServerError)
-	code := exitOther
-	if exit, ok := errors.AsType[*exitError](err); ok {
-		code = exit.code
-	}
-	if err := json.NewEncoder(w).Encode(controlError{code, err.Error()}); err != nil {
+	if err := json.NewEncoder(w).Encode(controlError{exitCodeOf(err), err.Error()}); err != nil {
 		c.d.log.Warn("an answer could not be sent", "err", err)
 	}
 }
@@ -172,6 +168,9 @@ func (e environment) ask(ctx context.Context, method, path string, result any) e
 
 // exitCodeOf returns the exit code that fits an error of the packages below. Kinds that it does not name are exitOther.
 func exitCodeOf(err error) int {
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		return exit.code
+	}
 	//exhaustive:ignore
 	switch fs.KindOf(err) {
 	case fs.NotExist:

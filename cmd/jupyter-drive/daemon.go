@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -60,8 +59,9 @@ type daemon struct {
 	reloading sync.Mutex     // held by the one reload under way
 	probes    sync.WaitGroup // of stores whose abilities are found out
 
-	mu     sync.Mutex // guards what can change while it runs
-	cfg    *config
+	mu     sync.Mutex        // guards what can change while it runs
+	cfg    *config           // its drives are those that are wanted
+	absent map[string]error  // those of them that are not in the tree, and why
 	mount  *fusemount.Server // nil = not mounted
 	guard  *guard            // of the mount
 	stores stores
@@ -186,15 +186,18 @@ func (d *daemon) startTree(ctx context.Context) error {
 	d.ends("drives", t.Close)
 	d.ends("probes", func(context.Context) error { d.probes.Wait(); return nil })
 	for _, name := range d.cfg.driveNames() {
-		if err := d.addDrive(ctx, name, d.cfg.Drives[name]); err != nil {
+		err := d.addDrive(ctx, name, d.cfg.Drives[name])
+		if err != nil && (exitCodeOf(err) == exitConfig || d.cfg.chosen != nil || name == d.opts.root) {
 			return err
 		}
+		d.setAbsent(name, err)
 	}
 	if d.opts.root != "" {
 		if _, err := t.Drive(d.opts.root); err != nil {
 			return fail(exitNotFound, "--root %s: there is no such drive; there are: %s", d.opts.root, strings.Join(t.Drives(), ", "))
 		}
 	}
+	d.awaitAbsent()
 	return nil
 }
 
@@ -216,17 +219,17 @@ func (d *daemon) addDrive(ctx context.Context, name string, c driveConfig) error
 	}
 	id, err := driveID(dir, c.ID)
 	if err != nil {
-		return fail(exitCodeOf(err), "drive %s: %v", name, err)
+		return fail(exitCodeOf(err), "drive %s: %w", name, err)
 	}
 	drive, err := local.Open(ctx, local.Options{
 		Root: dir, ID: id, StateDir: filepath.Join(d.env.stateDir(), "drives", id.String()), Hide: []string{d.mountpoint},
 		ReadOnly: c.readOnly(), Logger: d.log.With("drive", name),
 	})
 	if err != nil {
-		return fail(exitCodeOf(err), "drive %s: %v", name, err)
+		return fail(exitCodeOf(err), "drive %s: %w", name, err)
 	}
 	if err := d.tree.Add(name, drive); err != nil {
-		return errors.Join(fail(exitConfig, "%v", err), drive.Close(ctx))
+		return errors.Join(fail(exitCodeOf(err), "drive %s: %v", name, err), drive.Close(ctx))
 	}
 	return nil
 }
@@ -320,65 +323,6 @@ func (d *daemon) umountNow(ctx context.Context) error {
 	err := m.Close(ctx)
 	g.end()
 	return err
-}
-
-// reload reads the configuration again: users, and drives that were added, removed or changed. Users come first, so that nobody who was
-// removed stays in because of a drive; a drive that fails does not hold up the others, and is tried again at the next reload.
-func (d *daemon) reload(ctx context.Context) error {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	cfg, err := d.app.config()
-	if err != nil {
-		return err
-	}
-	var errs []error
-	if d.users != nil {
-		errs = append(errs, d.users.Replace(d.userList(cfg)...))
-	}
-	d.mu.Lock()
-	old := d.cfg.Drives
-	d.mu.Unlock()
-	if len(d.opts.dirs) > 0 {
-		cfg.Drives = old // the command line chose the drives
-	} else {
-		drives, err := d.follow(ctx, old, cfg.Drives)
-		cfg.Drives = drives
-		errs = append(errs, err)
-	}
-	d.mu.Lock()
-	d.cfg = cfg
-	d.mu.Unlock()
-	return errors.Join(errs...)
-}
-
-// follow removes and adds drives until the tree has those wanted, and returns those that it has.
-func (d *daemon) follow(ctx context.Context, old, wanted map[string]driveConfig) (map[string]driveConfig, error) {
-	have := maps.Clone(old)
-	var errs []error
-	for name, c := range old {
-		if next, still := wanted[name]; still && c.same(next, d.env) {
-			continue
-		}
-		if err := d.tree.Remove(ctx, name); err != nil {
-			errs = append(errs, fail(exitCodeOf(err), "drive %s: %v", name, err))
-			continue
-		}
-		delete(have, name)
-		if _, still := wanted[name]; !still {
-			errs = append(errs, d.forgetStore(c))
-		}
-	}
-	for name, c := range wanted {
-		if _, known := have[name]; known { // also one that could not be removed
-			continue
-		}
-		if err := d.addDrive(d.ctx, name, c); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		have[name] = c
-	}
-	return have, errors.Join(errs...)
 }
 
 func (d *daemon) startControl(context.Context) error {

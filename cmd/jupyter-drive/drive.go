@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -145,14 +146,42 @@ func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.env.ask(ctx, "POST", "/reload", nil); err != nil && !errors.Is(err, errNotRunning) {
+	err = a.env.ask(ctx, "POST", "/reload", nil)
+	if errors.Is(err, errNotRunning) {
+		fmt.Fprintf(a.stderr, "Added    drive %q; it is at %s once a daemon runs: jupyter-drive up\n", name, filepath.Join(a.env.expand(c.Mount), name))
+		return nil
+	}
+	if err != nil {
 		undo := c.editConfig(func(text string) (string, error) {
 			text, _ = removeDrive(text, name)
 			return text, nil
 		})
-		return errors.Join(err, undo) // what the daemon refuses must not keep the next one from starting
+		_ = a.env.ask(ctx, "POST", "/reload", nil) // so that it waits no longer for that drive; what else it has to say was said
+		return errors.Join(err, undo)              // what the daemon refuses must not keep the next one from starting
 	}
-	fmt.Fprintf(a.stderr, "Added    drive %q at %s\n", name, filepath.Join(a.env.expand(c.Mount), name))
+	return a.tellAdded(ctx, c, name)
+}
+
+// tellAdded says where the running daemon shows a new drive, or why it does not and what to do.
+func (a *app) tellAdded(ctx context.Context, c *config, name string) error {
+	var s status
+	if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
+		return err
+	}
+	switch shown := slices.ContainsFunc(s.Drives, func(d driveStatus) bool { return d.Name == name }); {
+	case !shown:
+		fmt.Fprintf(a.stderr, "Added    drive %q to %s. The daemon that runs does not show it: it follows %s. To have it there: jupyter-drive --config %[3]s drive add …\n",
+			name, c.path, s.Config)
+	case s.Root != "" && s.Root != name:
+		fmt.Fprintf(a.stderr, "Added    drive %q. The daemon that runs does not show it: it was started to show drive %q alone (--root). To see both: jupyter-drive down, then up without --root\n",
+			name, s.Root)
+	case s.Mount == "":
+		fmt.Fprintf(a.stderr, "Added    drive %q; it is in JupyterLab (nothing is mounted)\n", name)
+	case s.Root == name:
+		fmt.Fprintf(a.stderr, "Added    drive %q at %s\n", name, s.Mount)
+	default:
+		fmt.Fprintf(a.stderr, "Added    drive %q at %s\n", name, filepath.Join(s.Mount, name))
+	}
 	return nil
 }
 

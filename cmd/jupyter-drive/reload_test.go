@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,12 +15,19 @@ import (
 // serveInTest runs a daemon without a mount until the test ends, and returns its link.
 func serveInTest(t *testing.T, env environment) string {
 	t.Helper()
+	link, _ := serveWith(t, env)
+	return link
+}
+
+// serveWith is serveInTest with further arguments. It also returns what the daemon writes to stderr.
+func serveWith(t *testing.T, env environment, args ...string) (link string, stderr *output) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	done := make(chan int, 1)
+	errs := &output{}
 	go func() {
-		var errs output
-		code := run(ctx, []string{"serve", "--no-mount", "--listen", "127.0.0.1:0"}, env, strings.NewReader(""), w, &errs)
+		code := run(ctx, append([]string{"serve", "--no-mount", "--listen", "127.0.0.1:0"}, args...), env, strings.NewReader(""), w, errs)
 		_ = w.CloseWithError(io.ErrUnexpectedEOF) // a pipe's close cannot fail
 		if code != exitOK {
 			t.Errorf("serve = %d: %s", code, errs.String())
@@ -34,14 +42,14 @@ func serveInTest(t *testing.T, env environment) string {
 	if err != nil {
 		t.Fatalf("serve printed no link: %v", err)
 	}
-	return strings.TrimSpace(link)
+	return strings.TrimSpace(link), errs
 }
 
-// contentsStatus asks the daemon for its root with the token of a link.
-func contentsStatus(t *testing.T, link string) int {
+// ask sends a request below api/contents with the token of a link, and returns the answer's status.
+func ask(t *testing.T, method, link, path, body string) int {
 	t.Helper()
 	base, token, _ := strings.Cut(link, "lab?token=")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"api/contents", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), method, base+"api/contents"+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +62,18 @@ func contentsStatus(t *testing.T, link string) int {
 		t.Fatal(err)
 	}
 	return resp.StatusCode
+}
+
+// contentsStatus asks the daemon for its root with the token of a link.
+func contentsStatus(t *testing.T, link string) int {
+	t.Helper()
+	return ask(t, http.MethodGet, link, "", "")
+}
+
+// put sends a body to the contents API with the token of a link.
+func put(t *testing.T, link, path, body string) int {
+	t.Helper()
+	return ask(t, http.MethodPut, link, "/"+path, body)
 }
 
 // A drive that the running daemon cannot add keeps nobody out, and nobody in.
@@ -126,21 +146,133 @@ func TestUmountOfAnotherFolder(t *testing.T) {
 	}
 }
 
-// put sends a body to the contents API with the token of a link, and returns the answer's status.
-func put(t *testing.T, link, path, body string) int {
-	t.Helper()
-	base, token, _ := strings.Cut(link, "lab?token=")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"api/contents/"+path, strings.NewReader(body))
-	if err != nil {
+func driveNamesOf(s status) (names []string) {
+	for _, d := range s.Drives {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
+// TestDriveAddBesideChosenFolders adds drives to a daemon that was given its folders on the command line.
+func TestDriveAddBesideChosenFolders(t *testing.T) {
+	env := testEnv(t)
+	for _, name := range []string{"projects", "notes", "old"} {
+		if err := os.Mkdir(filepath.Join(env.home, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	succeeds := func(args ...string) string {
+		t.Helper()
+		code, _, stderr := call(t, env, args...)
+		if code != exitOK {
+			t.Fatalf("%q = %d %s", args, code, stderr)
+		}
+		return stderr
+	}
+	shown := func(want ...string) {
+		t.Helper()
+		if got := driveNamesOf(statusOf(t, env)); !slices.Equal(got, want) {
+			t.Errorf("the daemon shows %q, want %q", got, want)
+		}
+	}
+	if got := succeeds("drive", "add", "old", "~/old"); !strings.Contains(got, "once a daemon runs") {
+		t.Errorf("without a daemon it says %q", got)
+	}
+	link, _ := serveWith(t, env, "~/projects")
+	shown("projects")
+	if got := succeeds("drive", "add", "notes", "~/notes"); !strings.Contains(got, "it is in JupyterLab") {
+		t.Errorf("drive add says %q", got)
+	}
+	shown("notes", "projects")
+	if got := ask(t, http.MethodGet, link, "/notes", ""); got != http.StatusOK {
+		t.Errorf("the API answers %d for the new drive", got)
+	}
+	code, _, stderr := call(t, env, "drive", "add", "projects", "~/other", "--create")
+	if code != exitConflict || !strings.Contains(stderr, "from its command line; choose another name") {
+		t.Errorf("a name that is taken = %d %q, want %d", code, stderr, exitConflict)
+	}
+	shown("notes", "projects")
+	succeeds("drive", "remove", "old")
+	succeeds("drive", "add", "old", "~/old")
+	shown("notes", "old", "projects")
+	succeeds("drive", "remove", "notes")
+	shown("old", "projects")
+}
+
+// TestDriveAddThatIsNotShown adds drives that the running daemon has no place for.
+func TestDriveAddThatIsNotShown(t *testing.T) {
+	env := testEnv(t)
+	serveWith(t, env, "--root", "home")
+	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes", "--create"); code != exitOK || !strings.Contains(stderr, "without --root") {
+		t.Errorf("beside a daemon with --root drive add = %d %q", code, stderr)
+	}
+	other := writeConfig(t, "version = 1\n")
+	code, _, stderr := call(t, env, "--config", other, "drive", "add", "more", "~/more", "--create")
+	if code != exitOK || !strings.Contains(stderr, "it follows "+env.configFile()) {
+		t.Errorf("with another configuration drive add = %d %q", code, stderr)
+	}
+}
+
+// TestMissingFolder starts a daemon while the folder of a drive is missing, and makes the folder.
+func TestMissingFolder(t *testing.T) {
+	env := testEnv(t)
+	if err := os.MkdirAll(filepath.Dir(env.configFile()), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "token "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
+	there, missing := t.TempDir(), filepath.Join(t.TempDir(), "usb")
+	text := "version = 1\n[drives.disk]\nurl = \"file:" + missing + "\"\n[drives.home]\nurl = \"file:" + there + "\"\n"
+	if err := os.WriteFile(env.configFile(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := resp.Body.Close(); err != nil {
+	if code, _, stderr := call(t, env, "serve", "--no-mount", "--root", "disk"); code != exitNotFound || !strings.Contains(stderr, missing) {
+		t.Errorf("serve --root of a missing folder = %d %q, want %d", code, stderr, exitNotFound)
+	}
+	if code, _, stderr := call(t, env, "serve", "--no-mount", missing); code != exitNotFound || !strings.Contains(stderr, missing) {
+		t.Errorf("serve of a missing folder = %d %q, want %d", code, stderr, exitNotFound)
+	}
+	link, stderr := serveWith(t, env)
+	if got := stderr.String(); !strings.Contains(got, "Missing  drive disk:") || !strings.Contains(got, "jupyter-drive drive remove disk") {
+		t.Errorf("the daemon says %q", got)
+	}
+	if got := ask(t, http.MethodGet, link, "/home", ""); got != http.StatusOK {
+		t.Errorf("the other drive = %d", got)
+	}
+	code, stdout, _ := call(t, env, "status")
+	if code != exitUnhealthy || !strings.Contains(stdout, "drive-disk: drive disk:") || !strings.Contains(stdout, missing) || !strings.Contains(stdout, "connect its disk") {
+		t.Errorf("status = %d %s", code, stdout)
+	}
+	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes", "--create"); code != exitOK {
+		t.Errorf("drive add beside a missing one = %d %q", code, stderr)
+	}
+	if err := os.Mkdir(missing, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode
+	stderr.await(t, "Drive    disk ")
+	if got := ask(t, http.MethodGet, link, "/disk", ""); got != http.StatusOK {
+		t.Errorf("the drive whose folder has come = %d", got)
+	}
+	if code, stdout, _ := call(t, env, "status"); code != exitOK {
+		t.Errorf("status = %d %s", code, stdout)
+	}
+}
+
+// TestMissingFolderIsRemoved takes a drive out of the configuration while its folder is missing.
+func TestMissingFolderIsRemoved(t *testing.T) {
+	env := testEnv(t)
+	if err := os.MkdirAll(filepath.Dir(env.configFile()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(env.configFile(), []byte("[drives.disk]\nurl = \"file:/no/such/folder\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serveInTest(t, env)
+	if got := statusOf(t, env); len(got.Drives) != 1 || got.Drives[0].State == "ok" || len(got.Problems) != 1 {
+		t.Errorf("status %+v, want the drive and one problem", got)
+	}
+	if code, _, stderr := call(t, env, "drive", "remove", "disk"); code != exitOK {
+		t.Errorf("drive remove = %d %q", code, stderr)
+	}
+	if got := statusOf(t, env); len(got.Drives) != 0 || len(got.Problems) != 0 {
+		t.Errorf("status %+v, want none", got)
+	}
 }

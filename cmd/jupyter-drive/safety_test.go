@@ -203,20 +203,7 @@ func TestReloadFollowsAChangedDrive(t *testing.T) {
 // mkdirStatus asks the daemon to make a folder.
 func mkdirStatus(t *testing.T, link, path string) int {
 	t.Helper()
-	base, token, _ := strings.Cut(link, "lab?token=")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, base+"api/contents/"+path, strings.NewReader(`{"type":"directory"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "token "+token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resp.Body.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode
+	return put(t, link, path, `{"type":"directory"}`)
 }
 
 func TestLowSeverityIsNoFailure(t *testing.T) {

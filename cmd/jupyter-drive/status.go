@@ -24,6 +24,7 @@ type status struct {
 	Mount      string        `json:"mount"` // "" without a mount
 	Root       string        `json:"root,omitempty"`
 	JupyterLab string        `json:"jupyterlab,omitempty"` // version of the front end
+	Config     string        `json:"config"`               // the configuration file that it follows
 	Drives     []driveStatus `json:"drives"`
 	Cache      *cacheStatus  `json:"cache,omitempty"` // of object stores; left out if there are none
 	Kernels    int           `json:"kernels"`
@@ -194,7 +195,7 @@ func (d *daemon) status(context.Context) status {
 	cfg, mount := d.cfg, d.mount
 	d.mu.Unlock() // what follows may wait for a disk
 	s := status{
-		Version: version, PID: os.Getpid(), Started: d.started, URL: d.url, Root: d.opts.root, JupyterLab: d.labVersion,
+		Version: version, PID: os.Getpid(), Started: d.started, URL: d.url, Root: d.opts.root, JupyterLab: d.labVersion, Config: cfg.path,
 		Drives: []driveStatus{}, Users: len(cfg.Users), Problems: []problem{},
 	}
 	if mount != nil {
@@ -206,8 +207,15 @@ func (d *daemon) status(context.Context) status {
 		default:
 		}
 	}
+	absent := d.allAbsent()
 	for _, name := range cfg.driveNames() {
 		ds := driveStatusOf(name, cfg.Drives[name], d.env)
+		if why := absent[name]; why != nil {
+			ds.State = why.Error()
+			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State + ". " + absentStep(name, why), Severity: severityName(fs.Medium)})
+			s.Drives = append(s.Drives, ds)
+			continue
+		}
 		s.Problems = append(s.Problems, d.addStore(&ds)...)
 		if ds.State != "ok" {
 			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State, Severity: severityName(fs.Medium)})

@@ -87,7 +87,7 @@ func (d *daemon) addBucket(ctx context.Context, name string, c driveConfig) erro
 		return fail(exitCodeOf(err), "drive %s: %w", name, err)
 	}
 	if err := d.tree.Add(name, opened); err != nil {
-		return errors.Join(fail(exitConfig, "%v", err), opened.Close(ctx))
+		return errors.Join(fail(exitCodeOf(err), "drive %s: %v", name, err), opened.Close(ctx))
 	}
 	if !c.readOnly() && readCaps(caps) == nil {
 		d.probes.Go(func() { d.probe(name, backend, caps) })

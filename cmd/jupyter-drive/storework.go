@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/drive"
@@ -94,7 +96,7 @@ func (d *daemon) gc(ctx context.Context, _ url.Values) (gcResult, error) {
 	d.mu.Unlock()
 	var r gcResult
 	var ids []string
-	for _, c := range cfg.Drives {
+	for _, c := range slices.Concat(slices.Collect(maps.Values(cfg.Drives)), slices.Collect(maps.Values(cfg.aside))) {
 		if id, err := c.bucketID(); err == nil {
 			ids = append(ids, id.String())
 		}

@@ -139,7 +139,7 @@ func (a *app) alreadyRunning(ctx context.Context, o runOptions, err error) error
 // first one.
 func (a *app) chooseDrives(cfg *config, o runOptions) error {
 	if len(o.dirs) > 0 {
-		cfg.Drives = map[string]driveConfig{}
+		chosen := map[string]driveConfig{}
 		for _, dir := range o.dirs {
 			d := driveConfig{URL: dir}
 			path, err := d.dir(a.env)
@@ -147,12 +147,12 @@ func (a *app) chooseDrives(cfg *config, o runOptions) error {
 				return fail(exitUsage, "%v", err)
 			}
 			name := driveNameOf(filepath.Base(path))
-			if _, there := cfg.Drives[name]; there {
+			if _, there := chosen[name]; there {
 				return fail(exitUsage, "two folders would both be drive %q; give them names with: jupyter-drive drive add", name)
 			}
-			cfg.Drives[name] = driveConfig{URL: "file:" + path}
+			chosen[name] = driveConfig{URL: "file:" + path}
 		}
-		return nil
+		return cfg.choose(chosen, cfg.Drives)
 	}
 	if len(cfg.Drives) > 0 {
 		return nil
@@ -180,7 +180,12 @@ func driveNameOf(folder string) string {
 
 // report tells where everything is: the link with the token to stdout, for scripts, and the rest to stderr.
 func report(d *daemon, stdout, stderr io.Writer, end string) {
+	absent := d.allAbsent()
 	for _, name := range d.cfg.driveNames() {
+		if why := absent[name]; why != nil {
+			fmt.Fprintf(stderr, "Missing  %v\n         %s\n", why, absentStep(name, why))
+			continue
+		}
 		fmt.Fprintf(stderr, "Drive    %-10s %s\n", name, d.cfg.Drives[name].URL)
 	}
 	if d.mount != nil {
