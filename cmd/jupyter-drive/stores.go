@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,6 +19,11 @@ func (e environment) cacheDir() string { return e.dir("XDG_CACHE_HOME", ".cache"
 // driveState is the folder of what a drive must not lose.
 func (e environment) driveState(id fs.DriveID) string {
 	return filepath.Join(e.stateDir(), "drives", id.String())
+}
+
+// driveListings is the file of what a drive is known to have, which may be deleted.
+func (e environment) driveListings(id fs.DriveID) string {
+	return filepath.Join(e.cacheDir(), "listings", id.String())
 }
 
 // stores are what all object stores share. They exist once the first is opened.
@@ -79,7 +85,7 @@ func (d *daemon) addBucket(ctx context.Context, name string, c driveConfig) erro
 	}
 	shared := d.startStores()
 	opened, err := drive.Open(ctx, drive.Options{
-		ID: id, Name: name, Backend: backend, State: state, Cache: shared.cache, Pool: shared.pool,
+		ID: id, Name: name, Backend: backend, State: state, Listings: d.env.driveListings(id), Cache: shared.cache, Pool: shared.pool,
 		Close: c.Close, LocalPatterns: c.localPatterns(), Trash: !c.NoTrash, ReadOnly: c.readOnly(),
 		UID: uint32(d.env.uid), GID: uint32(d.env.gid), Logger: log,
 	})
@@ -139,8 +145,14 @@ func (d *daemon) forgetStore(c driveConfig) error {
 	cache := d.stores.cache
 	d.mu.Unlock()
 	id, err := c.bucketID()
-	if !c.isBucket() || err != nil || cache == nil {
+	if !c.isBucket() || err != nil {
 		return err
+	}
+	if err := os.Remove(d.env.driveListings(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if cache == nil {
+		return nil
 	}
 	return cache.RemoveDrive(id.String())
 }

@@ -15,6 +15,7 @@ type dir struct {
 	listed   time.Time // when the store was last asked for all names; zero = never
 	loading  *load     // under way; nil = none is
 	complete bool      // children are all there is, as of listed
+	left     uint64    // how many names were taken away
 }
 
 var (
@@ -110,6 +111,9 @@ func (x *dir) note(name string) {
 	}
 }
 
+// isTouched reports whether a name was changed while a listing is under way.
+func (x *dir) isTouched(name string) bool { return x.loading != nil && x.loading.touched[name] }
+
 // detach takes a name away.
 func (t *tx) detach(x *dir, name string) {
 	n := x.children[name]
@@ -128,6 +132,8 @@ func (t *tx) unplace(x *dir, name string) {
 	n := x.children[name]
 	t.touch(n)
 	last, _ := n.meta().path()
+	t.d.keeper.gone(last, n.kind() == kindDir)
+	x.left++
 	m := &n.meta().m
 	m.edit(func(m *more) { m.last = last })
 	m.parent = nil

@@ -18,7 +18,7 @@
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
 //     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict.
 //   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL. What the store has replaced is a new
-//     node. While the store cannot be reached, what is known serves.
+//     node. While the store cannot be reached, what is known serves, after a restart too: see [Options].Listings.
 //   - Every number (inode, version, change) is used once, also over restarts.
 //
 // # Errors

@@ -31,10 +31,11 @@ type Drive struct {
 	local   patterns
 	store   reserved
 
-	ctx   context.Context // of what runs in the background
-	stop  context.CancelFunc
-	queue queue
-	loads sync.WaitGroup // of directories; none begins once closed is set
+	ctx    context.Context // of what runs in the background
+	stop   context.CancelFunc
+	queue  queue
+	loads  sync.WaitGroup // of directories; none begins once closed is set
+	keeper keeper
 
 	progress progress
 	hidden   atomic.Int64
@@ -78,6 +79,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	d.queue.wake, d.queue.end = make(chan struct{}, 1), make(chan struct{})
 	d.store.d, d.local = d, patterns(o.LocalPatterns)
 	d.progress.init()
+	d.startKeeper()
 	err := d.local.check()
 	if err == nil {
 		err = d.start()
@@ -206,7 +208,7 @@ func (d *Drive) Close(context.Context) error {
 // end lets go of what Open has taken.
 func (d *Drive) end() error {
 	d.stop()
-	var errs []error
+	errs := []error{d.endKeeper()}
 	if d.journal != nil {
 		errs = append(errs, d.journal.Close())
 	}

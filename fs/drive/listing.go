@@ -81,6 +81,8 @@ func (t *tx) vanish(x *dir, name string) {
 func (t *tx) discard(x *dir, name string) {
 	n := x.children[name]
 	if sub, ok := n.(*dir); ok {
+		path, _ := sub.path()
+		t.d.keeper.gone(path, true) // in one, and not each below it
 		for name := range sub.children {
 			t.discard(sub, name)
 		}
@@ -104,6 +106,7 @@ func (t *tx) placeFound(x *dir, name string, info *fs.Info) inode {
 	m := &n.meta().m
 	m.parent, m.name = x, name
 	t.put(x, name, n)
+	t.d.keeper.keep(x)
 	return n
 }
 
@@ -253,6 +256,7 @@ func (t *tx) dress(f *file, info fs.Info) {
 	if info.Partial || f.m.kept || f.m.metaDirty {
 		return
 	}
+	t.d.keeper.keep(f.m.parent)
 	if info.HasMode {
 		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
 	}

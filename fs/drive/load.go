@@ -16,7 +16,7 @@ import (
 // load is the store being asked for all names of a directory, page by page. What has come can be used before it has ended. All is guarded
 // by Drive.mu.
 type load struct {
-	names   []string        // in the store's order; at the end those follow that are only known here
+	names   []string        // in the store's order, and at the end those that are only known here; of a single page all, sorted
 	seen    map[string]bool // names, until the end
 	touched map[string]bool // names that were changed meanwhile, which the pages may not show
 	more    chan struct{}   // closed, and replaced, when more is known
@@ -27,8 +27,8 @@ type load struct {
 // errMoved says that a load came to nothing since the directory was moved meanwhile.
 var errMoved = errors.New("the directory was moved while it was listed")
 
-// List returns a snapshot. Its first names are there before the store has told the last: what was listed before is sorted by name, what is
-// just being listed is in the store's order.
+// List returns a snapshot, sorted by name. Only a directory that is just being listed, and has more names than a page, is in the store's
+// order: its first names are there before the store has told the last.
 func (x *dir) List(ctx context.Context) (fs.Listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fs.Wrap("list", "", err)
@@ -139,6 +139,9 @@ func (x *dir) fresh(ctx context.Context, name string) error {
 
 // ask returns the load that is to be waited for, having begun it; nil if what is known is not old.
 func (x *dir) ask() (*load, error) {
+	if x.d.isOffline() {
+		x.restore()
+	}
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()
 	switch {
@@ -227,10 +230,17 @@ func (x *dir) load(l *load) {
 			err = x.merge(l, key, page.Infos, page.Next == "")
 		}
 	}
+	if err != nil && isUnreachable(err) {
+		x.restore()
+	}
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()
 	if x.complete && !errors.Is(err, errMoved) {
-		l.names = append(l.names, x.others(l.seen)...)
+		told := l.seen
+		if len(l.names) == 0 {
+			told = nil
+		}
+		l.names = append(l.names, x.others(told)...)
 	}
 	l.ended, l.err, l.seen = true, err, nil
 	x.loading = nil
@@ -290,7 +300,9 @@ func (x *dir) merge(l *load, key string, infos []fs.Info, last bool) error {
 			t.listed(x, l, key)
 		}
 		t.after = append(t.after, func() {
-			l.names = append(l.names, names...)
+			if len(l.names) > 0 || !last {
+				l.names = append(l.names, names...)
+			}
 			close(l.more)
 			l.more = make(chan struct{})
 		})
@@ -308,7 +320,10 @@ func (t *tx) listed(x *dir, l *load, key string) {
 	} else if x.complete || len(x.children) > len(l.seen) {
 		t.missed(x, l)
 	}
-	t.after = append(t.after, func() { x.complete, x.listed = true, time.Now() })
+	t.after = append(t.after, func() {
+		x.complete, x.listed = true, time.Now()
+		t.d.keeper.keep(x)
+	})
 }
 
 // missed removes the children that the store does not have any more.

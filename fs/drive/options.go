@@ -34,6 +34,8 @@ type Options struct {
 	Backend fs.Backend
 	State   string // folder of this drive alone: journal and staging files. What is in it must not be lost.
 
+	Listings string // file for what directories have, so that they can be listed after a start without the store; "" = none. It is a cache.
+
 	Cache *blockcache.Cache // of what was read, shared by all drives; nil = none
 	Pool  *fetch.Pool       // through which is read, shared by all drives; nil = each read is a request
 

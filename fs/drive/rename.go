@@ -134,6 +134,7 @@ func (t *tx) leaveBelow(x *dir) {
 
 // wantBelow is want for all below a directory that was moved.
 func (t *tx) wantBelow(x *dir) {
+	t.d.keeper.keep(x)
 	for _, n := range x.children {
 		if sub, ok := n.(*dir); ok {
 			t.wantBelow(sub)
