@@ -18,9 +18,33 @@ import (
 
 // oracle is one Node process that runs programs on yjs. It is used by one goroutine.
 type oracle struct {
-	in  io.WriteCloser
+	in  io.Writer
 	out *bufio.Reader
-	cmd *exec.Cmd
+}
+
+// startEngine starts a process that holds documents of another engine. It ends with the test, and must end well.
+func startEngine(t testing.TB, name string, arg ...string) (in io.Writer, out io.Reader) {
+	t.Helper()
+	cmd := exec.Command(name, arg...)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", cmd, err)
+		}
+	})
+	return stdin, stdout
 }
 
 // nodeModules finds the Node packages, or skips the test.
@@ -45,34 +69,19 @@ func nodeModules(t testing.TB) string {
 
 func startOracle(t testing.TB) *oracle {
 	t.Helper()
-	cmd := exec.Command("node", "--max-semi-space-size=64", filepath.Join("testdata", "oracle.mjs"), nodeModules(t))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("oracle: %v", err)
-		}
-	})
-	return &oracle{in, bufio.NewReaderSize(out, 1<<16), cmd}
+	in, out := startEngine(t, "node", "--max-semi-space-size=64", filepath.Join("testdata", "oracle.mjs"), nodeModules(t))
+	return &oracle{in, bufio.NewReaderSize(out, 1<<16)}
 }
 
 // ask sends programs, as JSON with commas between them.
 func (o *oracle) ask(full bool, programs []byte) error {
-	b := append(fmt.Appendf(make([]byte, 4), `{"full":%t,"programs":[`, full), programs...)
-	b = append(b, "]}"...)
-	binary.LittleEndian.PutUint32(b, uint32(len(b)-4))
-	_, err := o.in.Write(b)
+	b := append(fmt.Appendf(nil, `{"full":%t,"programs":[`, full), programs...)
+	return o.send(append(b, "]}"...))
+}
+
+func (o *oracle) send(message []byte) error {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(len(message)))
+	_, err := o.in.Write(append(b, message...))
 	return err
 }
 
@@ -113,28 +122,37 @@ type theirs struct {
 	}
 }
 
-// compare runs a program on yjs again and tells in what our result differs, "" if in nothing.
-func (o *oracle) compare(m *machine) (string, error) {
-	if err := o.ask(true, programJSON(nil, m.program)); err != nil {
-		return "", err
+// whole runs a program on yjs and receives all that it left.
+func (o *oracle) whole(program []step) (*theirs, error) {
+	if err := o.ask(true, programJSON(nil, program)); err != nil {
+		return nil, err
 	}
 	payload, err := o.answer()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	var want []theirs
-	if err := json.Unmarshal(payload, &want); err != nil {
-		return "", err
+	var all []theirs
+	if err := json.Unmarshal(payload, &all); err != nil {
+		return nil, err
 	}
-	return difference(m, want[0]), nil
+	return &all[0], nil
 }
 
-func difference(m *machine, want theirs) string {
-	if want.Error != "" {
-		return "yjs failed: " + want.Error
+// compare runs a program on yjs again and tells in what our result differs, "" if in nothing.
+func (o *oracle) compare(m *machine) (string, error) {
+	want, err := o.whole(m.program)
+	if err != nil {
+		return "", err
 	}
 	var got []part
 	m.result(func(p part) { got = append(got, p) })
+	return difference(got, want), nil
+}
+
+func difference(got []part, want *theirs) string {
+	if want.Error != "" {
+		return "yjs failed: " + want.Error
+	}
 	counts := map[string]int{}
 	for i := range min(len(got), len(want.Parts)) {
 		g, w := got[i], want.Parts[i]

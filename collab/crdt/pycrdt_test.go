@@ -37,25 +37,7 @@ func startPeer(t *testing.T) *pythonPeer {
 	if err := exec.Command(python, "-c", "import pycrdt").Run(); err != nil {
 		t.Skip("pycrdt is not installed: run make test, or set JUPYTER_DRIVE_TEST_PYTHON")
 	}
-	cmd := exec.Command(python, filepath.Join("testdata", "peer.py"))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("pycrdt: %v", err)
-		}
-	})
+	in, out := startEngine(t, python, filepath.Join("testdata", "peer.py"))
 	scanner := bufio.NewScanner(out)
 	scanner.Buffer(nil, 64<<20)
 	return &pythonPeer{json.NewEncoder(in), scanner}

@@ -51,17 +51,24 @@ func opens(steps []step) bool {
 
 // shorten is the shortest program found that still differs, and how.
 func (o *oracle) shorten(program []step) string {
-	differs := func(program []step) string {
+	return shortest(program, func(program []step) (string, error) {
 		m, fault := replayProgram(program)
 		if fault != nil {
-			return fmt.Sprint("panic: ", fault)
+			return fmt.Sprint("panic: ", fault), nil
 		}
-		where, err := o.compare(m)
+		return o.compare(m)
+	})
+}
+
+// shortest shrinks a program and says how what is left of it differs.
+func shortest(program []step, differs func([]step) (string, error)) string {
+	where := func(program []step) string {
+		s, err := differs(program)
 		if err != nil {
 			return ""
 		}
-		return where
+		return s
 	}
-	short := shrink(program, func(p []step) bool { return differs(p) != "" })
-	return fmt.Sprintf("%d steps shrink to %d: %s\n%s", len(program), len(short), programJSON(nil, short), differs(short))
+	short := shrink(program, func(p []step) bool { return where(p) != "" })
+	return fmt.Sprintf("%d steps shrink to %d: %s\n%s", len(program), len(short), programJSON(nil, short), where(short))
 }

@@ -131,6 +131,20 @@ func (t *tally) report(tb testing.TB) {
 	}
 }
 
+// seeds are those of JUPYTER_DRIVE_TEST_SEEDS=FROM-TO, or n new ones; the last is not included.
+func seeds(t *testing.T, n uint64) (from, to uint64) {
+	t.Helper()
+	s := os.Getenv("JUPYTER_DRIVE_TEST_SEEDS")
+	if s == "" {
+		from = uint64(time.Now().UnixNano()) % 1e12
+		return from, from + n
+	}
+	if _, err := fmt.Sscanf(s, "%d-%d", &from, &to); err != nil {
+		t.Fatalf("JUPYTER_DRIVE_TEST_SEEDS=%s: want FROM-TO", s)
+	}
+	return from, to
+}
+
 // few is how many programs a run without seeds does.
 const few = 960
 
@@ -138,13 +152,7 @@ const few = 960
 // that they hold in the end. JUPYTER_DRIVE_TEST_SEEDS=FROM-TO runs these seeds.
 func TestYjs(t *testing.T) {
 	t.Parallel()
-	from := uint64(time.Now().UnixNano()) % 1e12
-	to := from + few
-	if s := os.Getenv("JUPYTER_DRIVE_TEST_SEEDS"); s != "" {
-		if _, err := fmt.Sscanf(s, "%d-%d", &from, &to); err != nil {
-			t.Fatalf("JUPYTER_DRIVE_TEST_SEEDS=%s: want FROM-TO", s)
-		}
-	}
+	from, to := seeds(t, few)
 	t.Logf("seeds %d to %d", from, to-1)
 	got, err := runSeeds(startOracle(t), from, to)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Runs programs on yjs documents. What is asked and what is answered has its length in four bytes before it. Asked is JSON
 // {full, programs}; the answer is, for each program, the MD5 of all that it left, zero if it failed, or with full that
-// itself, as JSON.
+// itself, as JSON. Or {live} is asked, one thing to do with documents that stay; the answer is JSON.
 // node oracle.mjs <node_modules>
 import { createHash, webcrypto } from 'node:crypto'
 import { readSync, writeSync } from 'node:fs'
@@ -229,16 +229,18 @@ class Run {
       out.bytes('position', Y.encodeRelativePosition(p))
       out.json('position', [Y.relativePositionToJSON(p), a === null ? -1 : a.index])
     }
-    for (const doc of this.docs) {
-      out.json('content', this.content(doc))
-      const snapshot = Y.snapshot(doc)
-      out.bytes('state vector', Y.encodeStateVector(doc))
-      out.bytes('full update', Y.encodeStateAsUpdate(doc))
-      out.bytes('full update of version 2', Y.encodeStateAsUpdateV2(doc))
-      out.bytes('snapshot', Y.encodeSnapshot(snapshot))
-      out.bytes('snapshot of version 2', Y.encodeSnapshotV2(snapshot))
-      out.json('waiting', doc.store.pendingStructs !== null || doc.store.pendingDs !== null)
-    }
+    for (const doc of this.docs) this.holds(doc, out)
+  }
+
+  holds (doc, out) {
+    out.json('content', this.content(doc))
+    const snapshot = Y.snapshot(doc)
+    out.bytes('state vector', Y.encodeStateVector(doc))
+    out.bytes('full update', Y.encodeStateAsUpdate(doc))
+    out.bytes('full update of version 2', Y.encodeStateAsUpdateV2(doc))
+    out.bytes('snapshot', Y.encodeSnapshot(snapshot))
+    out.bytes('snapshot of version 2', Y.encodeSnapshotV2(snapshot))
+    out.json('waiting', doc.store.pendingStructs !== null || doc.store.pendingDs !== null)
   }
 }
 
@@ -284,9 +286,28 @@ class Lister {
   json (name, v) { this.parts.push({ name, json: v }) }
 }
 
-function run (program, out) {
+function begin () {
   for (const pool of pools.values()) pool.used = 0
-  const r = new Run()
+  return new Run()
+}
+
+// Live documents are edited and get updates one by one.
+let live
+function liveStep ({ start, step, doc, update, sv, second, whole }) {
+  const bytes = (s) => Buffer.from(s, 'base64')
+  if (start) live = begin()
+  if (step) live.run(step)
+  if (update) (second ? Y.applyUpdateV2 : Y.applyUpdate)(live.docs[doc], bytes(update), 'remote')
+  const out = new Lister()
+  out.list('update', live.updates.splice(0))
+  out.list('update2', live.updates2.splice(0))
+  if (sv) out.bytes('encoded', (second ? Y.encodeStateAsUpdateV2 : Y.encodeStateAsUpdate)(live.docs[doc], bytes(sv)))
+  if (whole) live.holds(live.docs[doc], out)
+  return { error: '', parts: out.parts }
+}
+
+function run (program, out) {
+  const r = begin()
   for (const step of program) r.run(step)
   r.result(out)
 }
@@ -328,7 +349,17 @@ const quiet = () => {}
 console.error = console.warn = console.log = quiet
 const summer = new Summer()
 for (let head; (head = receive(4)) !== null;) {
-  const { full, programs } = JSON.parse(receive(head.readUInt32LE()))
+  const { full, programs, live } = JSON.parse(receive(head.readUInt32LE()))
+  if (live) {
+    let parts
+    try {
+      parts = liveStep(live)
+    } catch (err) {
+      parts = { error: String(err.stack), parts: [] }
+    }
+    answer(Buffer.from(JSON.stringify(parts)))
+    continue
+  }
   const answers = []
   for (const program of programs) {
     const out = full ? new Lister() : summer
