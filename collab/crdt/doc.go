@@ -39,11 +39,12 @@
 // Values and shared types have a greatest depth.
 //
 // The work of applying an update grows with its size and that of the document, with one exception, which is that of the
-// algorithm and the same in Yjs. A struct is placed by walking over those that others put at the same place, and all that
-// follows them up to its right neighbour. Updates of people are far from it, but n structs that each name another left
-// neighbour and no right one, in a text of another client, are walked over n²/2 times: a megabyte of them takes some
-// seconds where one of anything else takes a fraction of one. A bound on structs bounds it. Reading a formatted text gives
-// each run all of its attributes, so that n marks of different names give n² attributes to whoever asks for the delta.
+// algorithm: a struct is placed by walking over those that others put at the same place, and all that follows them up to its
+// right neighbour, and Yjs comes by exactly as many. Updates of people are far from it. But n structs that each name another
+// left neighbour and no right one, in a text of another client, or those of n clients that all name the same left neighbour
+// and no right one in that list, make for about n² and n²/2 steps: a megabyte of them takes some seconds where one of
+// anything else takes a fraction of one. A bound on structs bounds it. Reading a formatted text gives each run all of its
+// attributes, so that n marks of different names give n² attributes to whoever asks for the delta.
 //
 // # Concurrency
 //

@@ -104,3 +104,6 @@ func Work(d *Doc) (n uint64) {
 	}
 	return n + d.scanned
 }
+
+// Scanned is how many items were come by in search of a place.
+func Scanned(d *Doc) uint64 { return d.scanned }

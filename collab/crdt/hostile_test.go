@@ -1,6 +1,7 @@
 package crdt_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -24,6 +25,8 @@ var hostile = map[string]func(size int) []byte{
 	"text":         func(size int) []byte { return repeated(size, []byte{0x84, 1, 0, 1, 'x'}) },
 	"shared types": func(size int) []byte { return repeated(size, []byte{0x87, 1, 0, 0}) },
 	"values":       func(size int) []byte { return repeated(size, []byte{0x88, 1, 0, 1, 126}) },
+	"typed text":   func(size int) []byte { return typed(size, 0x84, 1, 'x') },
+	"typed values": func(size int) []byte { return typed(size, 0x88, 1, 126) },
 	"formats":      func(size int) []byte { return repeated(size, []byte{0x86, 1, 0, 1, 'b', 1, '1'}) },
 	"values of one key": func(size int) []byte {
 		return repeated(size, []byte{0x28, 1, 1, 'm', 1, 'k', 1, 126})
@@ -77,6 +80,16 @@ var hostile = map[string]func(size int) []byte{
 	"deletions in short characters": func(size int) []byte { return deletions(size, "é", true) },
 	"cuts from right to left":       func(size int) []byte { return cuts(size, "x") },
 	"cuts inside pairs":             func(size int) []byte { return cuts(size, "\U0001F600") },
+	"many clients at one place": func(size int) []byte {
+		n := size / 20
+		b := binary.AppendUvarint(nil, uint64(n))
+		for i := n; i > 1; i-- {
+			// Right of the text's first character, and not left of what client i-1 has in another text: so they come in ascending order.
+			b = append(binary.AppendUvarint(append(b, 2), uint64(i)), 0, 0xc4, 1, 0)
+			b = append(binary.AppendUvarint(b, uint64(i-1)), 1, 1, 'y', 4, 1, 1, 'u', 1, 'z')
+		}
+		return append(b, 2, 1, 0, 4, 1, 1, 't', 1, 'x', 4, 1, 1, 'u', 1, 'z', 0)
+	},
 	"types in types": func(size int) []byte {
 		return sections(size, func(b []byte, i int) []byte {
 			if i == 0 {
@@ -107,6 +120,16 @@ func repeated(size int, piece []byte) []byte {
 			return append(b, 4, 1, 1, 't', 1, 'x')
 		}
 		return append(b, piece...)
+	})
+}
+
+// typed is an update of structs that become one in the end.
+func typed(size int, info byte, content ...byte) []byte {
+	return sections(size, func(b []byte, i int) []byte {
+		if i == 0 {
+			return append(append(b, info&0x7f, 1, 1, 't'), content...)
+		}
+		return append(binary.AppendUvarint(append(b, info, 1), uint64(i-1)), content...)
 	})
 }
 
@@ -190,7 +213,7 @@ func TestHostileChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(crdt.Check(d))
-	if n := crdt.Work(d); conflicts[kind] == 0 && n > 128*uint64(len(update)) {
+	if n := crdt.Work(d); !conflicts[kind] && n > 128*uint64(len(update)) {
 		t.Errorf("%d bytes of input move structs or come by them %d times", len(update), n)
 	}
 	_ = d.EncodeStateAsUpdate(nil)
@@ -208,7 +231,7 @@ func TestHostileMemory(t *testing.T) {
 	t.Parallel()
 	for kind := range hostile {
 		t.Run(kind, func(t *testing.T) {
-			size := 1 << 20 / max(1, conflicts[kind])
+			const size = 1 << 20
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestHostileChild$")
 			cmd.Env = append(os.Environ(), childKind+"="+kind, childSize+"="+strconv.Itoa(size), "GOMEMLIMIT=96MiB")
 			// A Go program reserves about a gigabyte of addresses; beyond them there is nothing to be had.
@@ -249,9 +272,44 @@ func TestAnnouncedLengths(t *testing.T) {
 	}
 }
 
-// conflicts are the kinds whose work grows faster than their size, as the package comment says, with the part of a megabyte
-// that is tried of them.
-var conflicts = map[string]int{"cuts from right to left": 16, "cuts inside pairs": 16}
+// conflicts are the kinds whose work grows faster than their size, as the package comment says.
+var conflicts = map[string]bool{"cuts from right to left": true, "cuts inside pairs": true, "many clients at one place": true}
+
+// TestConflictsAsInYjs counts the items that are come by in search of a place where the work is more than linear: exactly as
+// many as in yjs.
+func TestConflictsAsInYjs(t *testing.T) {
+	t.Parallel()
+	modules, dir := nodeModules(t), t.TempDir()
+	source, err := os.ReadFile(filepath.Join(modules, "yjs", "dist", "yjs.mjs"))
+	must(err)
+	const walks = "itemsBeforeOrigin.add(o);"
+	counting := strings.Replace(string(source), walks, "globalThis.scanned++; "+walks, 1)
+	if counting == string(source) {
+		t.Fatal("yjs.mjs does not walk over conflicts as it did")
+	}
+	must(os.WriteFile(filepath.Join(dir, "yjs.mjs"), []byte(counting), 0o600))
+	must(os.Symlink(modules, filepath.Join(dir, "node_modules")))
+	for kind := range conflicts {
+		for _, size := range []int{1 << 12, 1 << 14} {
+			t.Run(fmt.Sprint(kind, " ", size), func(t *testing.T) {
+				t.Parallel()
+				update := hostile[kind](size)
+				d, err := applyHostile(update)
+				must(err)
+				cmd := exec.Command("node", filepath.Join("testdata", "scanned.mjs"), dir)
+				cmd.Stdin, cmd.Stderr = bytes.NewReader(update), os.Stderr
+				out, err := cmd.Output()
+				must(err)
+				theirs, err := strconv.ParseUint(string(out), 10, 64)
+				must(err)
+				if ours := crdt.Scanned(d); ours != theirs || ours < uint64(len(update)) {
+					t.Errorf("came by %d items, yjs by %d", ours, theirs)
+				}
+				t.Logf("%d bytes, %d items come by", len(update), theirs)
+			})
+		}
+	}
+}
 
 // TestWorkIsLinear counts the statements that a child executes for an input, and for one of four times the size: no more than
 // six times as many. It needs the full counts, as it builds the package anew with counters in it.
@@ -270,7 +328,7 @@ func TestWorkIsLinear(t *testing.T) {
 			small, large := statements(t, binary, kind, 1<<15), statements(t, binary, kind, 1<<17)
 			ratio := float64(large) / float64(small)
 			t.Logf("%d and %d statements, ratio %.2f", small, large, ratio)
-			if _, known := conflicts[kind]; !known && ratio > 6 {
+			if !conflicts[kind] && ratio > 6 {
 				t.Errorf("four times the input takes %.2f times the work", ratio)
 			}
 		})

@@ -142,36 +142,42 @@ func (it *item) cut(right *item, n uint64) {
 	it.length = n
 }
 
-// join appends the content of right, if contents of that kind can be joined.
-func (it *item) join(right *item) bool {
+// join appends the content of right, of the same kind.
+func (it *item) join(right *item) {
 	switch it.kind {
 	case kindString:
 		it.text = append(it.text, right.text...)
 	case kindJSON, kindAny:
 		it.content = append(it.content.([]Value), right.content.([]Value)...)
-	case kindDeleted, kindGC, kindSkip:
+	}
+	it.length += right.length
+}
+
+// joins reports whether contents of its kind can be joined.
+func (it *item) joins() bool {
+	switch it.kind {
+	case kindString, kindJSON, kindAny, kindDeleted, kindGC, kindSkip:
+		return true
 	default:
 		return false
 	}
-	it.length += right.length
-	return true
 }
 
-// merge takes the neighbour right into it when both could have been made as one.
-func (it *item) merge(right *item, s *store) bool {
-	if it.kind != right.kind || it.deleted() != right.deleted() {
+// mergesWith reports whether both it and its neighbour right could have been made as one.
+func (it *item) mergesWith(right *item) bool {
+	if it.kind != right.kind || it.deleted() != right.deleted() || !it.joins() {
 		return false
 	}
-	if !it.isItem() {
-		return it.join(right)
-	}
-	if !right.has(flagOrigin) || right.origin != it.lastID() || it.right != right || !it.sameRightOrigin(right) ||
-		it.id.Client != right.id.Client || it.end() != right.id.Clock || (it.flags|right.flags)&flagRedone != 0 {
-		return false
-	}
+	return !it.isItem() || right.has(flagOrigin) && right.origin == it.lastID() && it.right == right && it.sameRightOrigin(right) &&
+		it.id.Client == right.id.Client && it.end() == right.id.Clock && (it.flags|right.flags)&flagRedone == 0
+}
+
+// merge takes the neighbour right, with which it merges, into it.
+func (it *item) merge(right *item) {
 	length := it.length
-	if !it.join(right) {
-		return false
+	it.join(right)
+	if !it.isItem() {
+		return
 	}
 	if it.parent != nil && it.parent.ext != nil {
 		it.parent.ext.markers.merged(it, right, int(length))
@@ -181,10 +187,9 @@ func (it *item) merge(right *item, s *store) bool {
 	if it.right != nil {
 		it.right.left = it
 	}
-	if right.has(flagKey) && s != nil {
+	if right.has(flagKey) {
 		it.parent.entries.replace(right.key, right, it)
 	}
-	return true
 }
 
 // collect forgets the content of a deleted item. Below a collected parent nothing is left but the range of clocks.

@@ -198,11 +198,12 @@ func (r *liveRun) step(s step) error {
 	return err
 }
 
-// runLive runs a program with our document in the place of mine, and returns what all documents sent and hold.
-func runLive(o *oracle, program []step, mine int) (parts []part, err error) {
+// runLive runs a program with our document in the place of mine, and returns what all documents sent and hold, or what went
+// wrong.
+func runLive(o *oracle, program []step, mine int) (parts []part, fault any) {
 	defer func() {
-		if fault := recover(); fault != nil {
-			err = fmt.Errorf("panic: %v", fault)
+		if r := recover(); r != nil {
+			parts, fault = nil, r
 		}
 	}()
 	r := &liveRun{named: map[int]int{}}
@@ -217,9 +218,7 @@ func runLive(o *oracle, program []step, mine int) (parts []part, err error) {
 				theirs++
 			}
 		}
-		if err := r.step(s); err != nil {
-			return nil, err
-		}
+		check(r.step(s))
 	}
 	for _, u := range r.sent {
 		parts = append(parts, part{"updates", u.first, false})
@@ -229,9 +228,7 @@ func runLive(o *oracle, program []step, mine int) (parts []part, err error) {
 	}
 	for _, p := range r.peers {
 		held, err := p.holds()
-		if err != nil {
-			return nil, err
-		}
+		check(err)
 		parts = append(parts, held...)
 	}
 	return parts, nil
@@ -303,9 +300,9 @@ func liveDiffers(o *oracle, program []step, mine int) (where string, unstable bo
 	if err != nil {
 		return "", false, err
 	}
-	got, err := runLive(o, program, mine)
-	if err != nil {
-		return err.Error(), false, nil
+	got, fault := runLive(o, program, mine)
+	if fault != nil {
+		return fmt.Sprint(fault), false, nil
 	}
 	if where := difference(got, want); where != "" {
 		return where, false, nil

@@ -215,10 +215,12 @@ func (m *merger) join(r *updateReader, client uint64) bool {
 	case end > it.id.Clock:
 		it = it.from(end - it.id.Clock)
 	}
-	if m.cur.isItem() || m.cur.kind != it.kind || !m.cur.join(it) {
-		m.put(it)
-		r.advance()
+	if !m.cur.isItem() && m.cur.kind == it.kind {
+		m.cur.join(it)
+		return true
 	}
+	m.put(it)
+	r.advance()
 	return true
 }
 

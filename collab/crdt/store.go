@@ -158,21 +158,6 @@ func (tx *Tx) eachIn(ds *DeleteSet, visit func(*item)) {
 	}
 }
 
-// mergeLefts merges the struct at p with as many left neighbours as it goes and returns where it is then, and how many are
-// gone.
-func (s *store) mergeLefts(c *clientStructs, p spot) (at spot, gone int) {
-	for {
-		left, ok := c.list.prev(p)
-		if !ok || !c.list.get(left).merge(c.list.get(p), s) {
-			break
-		}
-		p = left
-		gone++
-	}
-	c.list.removeBehind(p, gone)
-	return p, gone
-}
-
 // deleteSet is the set of all deleted structs.
 func (s *store) deleteSet() *DeleteSet {
 	ds := &DeleteSet{}

@@ -141,6 +141,28 @@ func (l *structList) removeBehind(p spot, n int) {
 	}
 }
 
+// mergeLefts merges the struct at p with as many left neighbours as it goes and returns where it is then, and how many are
+// gone. It does so from left to right: the other way what is there already would be copied for each.
+func (l *structList) mergeLefts(p spot) (at spot, gone int) {
+	at = p
+	for right := l.get(p); ; gone++ {
+		left, ok := l.prev(at)
+		if !ok || !l.get(left).mergesWith(right) {
+			break
+		}
+		at, right = left, l.get(left)
+	}
+	if gone > 0 {
+		it := l.get(at)
+		for next, n := at, gone; n > 0; n-- {
+			next, _ = l.next(next)
+			it.merge(l.get(next))
+		}
+		l.removeBehind(at, gone)
+	}
+	return at, gone
+}
+
 // count is the number of structs from p on.
 func (l *structList) count(p spot) int {
 	n := len(l.chunks[p.chunk]) - p.at

@@ -290,7 +290,7 @@ func (tx *Tx) mergeDeleted(ds *DeleteSet) {
 // mergeFrom merges from p to the left all structs from clock on.
 func (tx *Tx) mergeFrom(c *clientStructs, p spot, clock uint64) {
 	for p != (spot{}) && c.list.get(p).id.Clock >= clock {
-		p, _ = tx.doc.store.mergeLefts(c, p)
+		p, _ = c.list.mergeLefts(p)
 		p, _ = c.list.prev(p)
 	}
 }
@@ -312,17 +312,16 @@ func (tx *Tx) mergeAdded() {
 }
 
 func (tx *Tx) mergeSplits() {
-	s := &tx.doc.store
 	for _, id := range slices.Backward(tx.splits) {
-		c := s.client(id.Client)
+		c := tx.doc.store.client(id.Client)
 		p := c.list.find(id.Clock)
 		if right, ok := c.list.next(p); ok {
-			if _, gone := s.mergeLefts(c, right); gone > 1 {
+			if _, gone := c.list.mergeLefts(right); gone > 1 {
 				continue
 			}
 		}
 		if p != (spot{}) {
-			s.mergeLefts(c, p)
+			c.list.mergeLefts(p)
 		}
 	}
 }
