@@ -53,6 +53,8 @@ type contents struct {
 	v     view         // of its layers only the last may be written to
 	dirty bool         // it was since the last commit: that layer is in no content
 	cause fs.Cause     // of the last write
+
+	writing []*handle // in the order in which they were opened; guarded by Drive.mu
 }
 
 // acquire counts a handle. The caller holds Drive.mu.
@@ -368,19 +370,6 @@ func (c *contents) save(ctx context.Context, byDrive bool) error {
 	return c.merge(ctx, limit)
 }
 
-// commitNew is commit also for a new file to which nothing was written.
-func (c *contents) commitNew(ctx context.Context) error {
-	c.f.d.mu.RLock()
-	isNew := c.f.m.at.version == "" && c.f.m.get().content == nil
-	c.f.d.mu.RUnlock()
-	if isNew {
-		if err := c.truncate(ctx, c.size()); err != nil {
-			return err
-		}
-	}
-	return c.commit(ctx)
-}
-
 func (c *contents) size() int64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -468,9 +457,7 @@ func (f *file) resize(ctx context.Context, size int64) error {
 		return err
 	}
 	err = c.truncate(ctx, size)
-	f.d.mu.RLock()
-	writers := f.writers
-	f.d.mu.RUnlock()
+	writers := c.truncated()
 	if err == nil && writers == 0 {
 		err = c.commit(ctx)
 	} else if err == nil {
@@ -480,6 +467,17 @@ func (f *file) resize(ctx context.Context, size int64) error {
 	defer f.d.mu.Unlock()
 	f.release(false)
 	return err
+}
+
+// truncated has the handle that was opened for writing last commit what a truncation by path has done, and returns how many such handles
+// there are: open(2) with O_TRUNC comes as an open and a truncation, and others have nothing to do with that.
+func (c *contents) truncated() (writers int) {
+	c.f.d.mu.RLock()
+	defer c.f.d.mu.RUnlock()
+	if n := len(c.writing); n > 0 {
+		c.writing[n-1].owes.Store(true)
+	}
+	return c.f.writers
 }
 
 // hold counts a user of the bytes. It fails with Stale for a node that has neither name nor handle.

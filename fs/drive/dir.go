@@ -200,11 +200,12 @@ func (x *dir) Create(ctx context.Context, name string, o fs.CreateOptions) (fs.N
 			f.init(t, f, fs.ModeFile, o)
 			f.m.version = t.d.newVersion()
 			t.after = append(t.after, func() {
-				h = &handle{f: f, c: f.acquire(o.Flags.Has(fs.OpenWrite)), flags: o.Flags &^ fs.OpenTruncate}
+				h = &handle{f: f, c: f.acquire(o.Flags.Has(fs.OpenWrite)), flags: o.Flags &^ fs.OpenTruncate, made: true}
 			})
 			return f
 		})
 		if err == nil {
+			h.begin()
 			return h.f, h, nil
 		}
 		if fs.KindOf(err) != fs.Exist || o.Flags.Has(fs.OpenExclusive) {

@@ -3,7 +3,9 @@ package drive
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -14,6 +16,9 @@ type handle struct {
 	f     *file
 	c     *contents
 	flags fs.OpenFlags
+	made  bool // it has made the file
+
+	owes atomic.Bool // it has changed something since its last commit
 
 	mu   sync.Mutex // guards all below
 	at   base       // what src reads
@@ -57,14 +62,53 @@ func (f *file) openNow(ctx context.Context, flags fs.OpenFlags) (*handle, error)
 		return nil, err
 	}
 	h := &handle{f: f, c: c, flags: flags}
+	h.begin()
 	if !flags.Has(fs.OpenTruncate) {
 		return h, nil
 	}
 	if err := c.truncate(ctx, 0); err != nil {
 		return nil, errors.Join(err, h.Release(ctx))
 	}
+	h.owes.Store(true)
 	c.tell(ctx)
 	return h, nil
+}
+
+// begin counts the handle among those that write.
+func (h *handle) begin() {
+	if !h.flags.Has(fs.OpenWrite) {
+		return
+	}
+	h.f.d.mu.Lock()
+	defer h.f.d.mu.Unlock()
+	h.c.writing = append(h.c.writing, h)
+}
+
+// commit commits what was written to the file, if some of it was through this handle: another one may be in the middle of a version. So it
+// may be though its program has closed this one, as RELEASE comes when close(2) has returned.
+func (h *handle) commit(ctx context.Context) error {
+	if !h.owes.Swap(false) {
+		return nil
+	}
+	err := h.c.commit(ctx)
+	if err != nil {
+		h.owes.Store(true)
+	}
+	return err
+}
+
+// commitNew is commit also for a new file to which nothing was written.
+func (h *handle) commitNew(ctx context.Context) error {
+	h.f.d.mu.RLock()
+	isNew := h.made && h.f.m.at.version == "" && h.f.m.get().content == nil
+	h.f.d.mu.RUnlock()
+	if isNew && !h.owes.Load() {
+		if err := h.c.truncate(ctx, h.c.size()); err != nil {
+			return err
+		}
+		h.owes.Store(true)
+	}
+	return h.commit(ctx)
 }
 
 // Node returns the node that was opened.
@@ -77,6 +121,9 @@ func (h *handle) Attr(ctx context.Context) (fs.Attr, error) { return h.f.Attr(ct
 func (h *handle) SetAttr(ctx context.Context, set fs.SetAttr) (fs.Attr, error) {
 	if set.Size != nil && !h.flags.Has(fs.OpenWrite) {
 		return fs.Attr{}, h.notOpenFor("writing")
+	}
+	if set.Size != nil {
+		defer h.owes.Store(true)
 	}
 	return h.f.SetAttr(ctx, set)
 }
@@ -131,7 +178,9 @@ func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	if err := h.f.d.throttle(ctx); err != nil {
 		return 0, err
 	}
-	if err := h.c.write(ctx, p, off); err != nil {
+	err := h.c.write(ctx, p, off)
+	h.owes.Store(true) // once it is done, or a commit in between would pass for one of it
+	if err != nil {
 		return 0, fs.Wrap("write", h.f.where(), err)
 	}
 	if h.flags.Has(fs.OpenSync) {
@@ -170,15 +219,15 @@ func (c *contents) sync() error {
 	return nil
 }
 
-// Flush commits what was written. Where the drive is told to it waits for the store.
+// Flush commits what was written through the handle. Where the drive is told to it waits for the store.
 func (h *handle) Flush(ctx context.Context) error {
 	if !h.flags.Has(fs.OpenWrite) {
 		return nil
 	}
 	if h.f.d.opts.Close != CloseUpload {
-		return h.c.commit(ctx)
+		return h.commit(ctx)
 	}
-	if err := h.c.commitNew(ctx); err != nil {
+	if err := h.commitNew(ctx); err != nil {
 		return err
 	}
 	h.f.soon()
@@ -203,16 +252,27 @@ func (h *handle) Release(ctx context.Context) error {
 	}
 	var err error
 	writes := h.flags.Has(fs.OpenWrite)
+	if writes && h.isLast() {
+		h.owes.Store(true) // for whatever has no other to commit it
+	}
 	if writes || h.flags.Has(fs.OpenTruncate) {
-		err = h.c.commit(ctx)
+		err = h.commit(ctx)
 	}
 	h.f.d.mu.Lock()
 	defer h.f.d.mu.Unlock()
+	h.c.writing = slices.DeleteFunc(h.c.writing, func(x *handle) bool { return x == h })
 	h.f.release(writes)
 	if writes && h.f.writers == 0 {
 		h.f.d.dueIn(h.f, settleAfter)
 	}
 	return err
+}
+
+// isLast reports whether no other handle writes.
+func (h *handle) isLast() bool {
+	h.f.d.mu.RLock()
+	defer h.f.d.mu.RUnlock()
+	return h.f.writers == 1
 }
 
 // soon has a file that is to be uploaded uploaded shortly, though it is open.
@@ -232,6 +292,7 @@ func (h *handle) Allocate(ctx context.Context, off, size int64, mode uint32) err
 	if !h.flags.Has(fs.OpenWrite) {
 		return h.notOpenFor("writing")
 	}
+	defer h.owes.Store(true)
 	return fs.Wrap("fallocate", h.f.where(), h.c.allocate(ctx, off, size, mode))
 }
 

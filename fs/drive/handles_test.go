@@ -1,0 +1,91 @@
+package drive
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// TestHandleCommitsItsOwn ends a handle while a file is being rewritten through another one: half of a version is not committed. The
+// kernel does so all the time, as it sends RELEASE when close(2) has returned already.
+func TestHandleCommitsItsOwn(t *testing.T) {
+	cases := []struct {
+		name string
+		do   func(p program, x fs.Node, first fs.Handle) // while the other handle is in the middle
+		want string
+	}{
+		{"flushed", func(p program, _ fs.Node, first fs.Handle) { p.must("Flush", first.Flush(p.ctx)) }, "old"},
+		{"released", func(p program, _ fs.Node, first fs.Handle) { p.must("Release", first.Release(p.ctx)) }, "old"},
+		{"synced", func(p program, _ fs.Node, first fs.Handle) { p.must("Sync", first.Sync(p.ctx)) }, "half"},
+		{"written and flushed", func(p program, _ fs.Node, first fs.Handle) {
+			_, err := first.WriteAt(p.ctx, []byte("H"), 0)
+			p.must("WriteAt", err)
+			p.must("Flush", first.Flush(p.ctx))
+		}, "Half"},
+		{"truncated by path", func(p program, x fs.Node, first fs.Handle) {
+			size := int64(2)
+			_, err := x.SetAttr(p.ctx, fs.SetAttr{Size: &size})
+			p.must("SetAttr", err)
+			p.must("Flush", first.Flush(p.ctx))
+		}, "old"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mem.NewBackend(mem.BackendOptions{})
+				p := program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t)})}
+				first := p.create("f")
+				_, err := first.WriteAt(p.ctx, []byte("old"), 0)
+				p.must("WriteAt", err)
+				p.must("Flush", first.Flush(p.ctx))
+				n := first.Node()
+				second, err := n.Open(p.ctx, fs.OpenReadWrite)
+				p.must("Open", err)
+				none := int64(0)
+				_, err = n.SetAttr(p.ctx, fs.SetAttr{Size: &none}) // as open(2) with O_TRUNC does
+				p.must("SetAttr", err)
+				_, err = second.WriteAt(p.ctx, []byte("half"), 0)
+				p.must("WriteAt", err)
+				c.do(p, n, first)
+				p.must("Wait", p.d.Wait(p.ctx))
+				if got := string(p.inStore(b, "f")); got != c.want {
+					t.Errorf("the store has %q while the other handle writes, want %q", got, c.want)
+				}
+				_, err = second.WriteAt(p.ctx, []byte("whole"), 0)
+				p.must("WriteAt", err)
+				p.must("Flush", second.Flush(p.ctx))
+				p.must("Wait", p.d.Wait(p.ctx))
+				if got := string(p.inStore(b, "f")); got != "whole" {
+					t.Errorf("the store has %q in the end, want %q", got, "whole")
+				}
+				p.must("Release", second.Release(p.ctx))
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}
+
+// TestTruncatedOnly empties a file as open(2) with O_TRUNC does, and writes nothing.
+func TestTruncatedOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t)})}
+		p.write("f", []byte("old"), false)
+		n, err := nodeAt(p.ctx, p.d, "f")
+		p.must("Lookup", err)
+		h, err := n.Open(p.ctx, fs.OpenWrite)
+		p.must("Open", err)
+		none := int64(0)
+		_, err = n.SetAttr(p.ctx, fs.SetAttr{Size: &none})
+		p.must("SetAttr", err)
+		p.must("Flush", h.Flush(p.ctx))
+		p.must("Wait", p.d.Wait(p.ctx))
+		if got := p.inStore(b, "f"); len(got) > 0 {
+			t.Errorf("the store has %q, want nothing", got)
+		}
+		p.must("Release", h.Release(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
