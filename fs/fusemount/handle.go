@@ -25,6 +25,8 @@ type handle struct {
 	passthrough bool
 	fd          int // what the kernel may read and write by itself; -1 = nothing
 
+	authors authors
+
 	release sync.Once
 	ending  bool           // it is not to be asked any more; guarded by node.mu
 	asking  sync.WaitGroup // requests that have not come by it, and ask it all the same; Release waits for them
@@ -55,6 +57,7 @@ func (f *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	if f.echo {
 		return 0, syscall.EBADF
 	}
+	f.changes(ctx)
 	n, err := f.h.WriteAt(f.context(ctx), data, off)
 	if n > 0 {
 		return uint32(n), 0
@@ -70,9 +73,10 @@ func (f *handle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
 	return f.n.errno("fsync", f.h.Sync(f.context(ctx)))
 }
 
-// Flush commits what was written: it is sent for each close of a descriptor.
+// Flush commits what was written: it is sent for each close of a descriptor. The close of somebody who has not opened it and written
+// nothing commits nothing.
 func (f *handle) Flush(ctx context.Context) syscall.Errno {
-	if f.echo {
+	if f.echo || !f.isWhole(ctx) {
 		return 0
 	}
 	ctx = f.context(ctx)
@@ -105,6 +109,7 @@ func (f *handle) Allocate(ctx context.Context, off, size uint64, mode uint32) sy
 	if !ok {
 		return syscall.ENOTSUP
 	}
+	f.changes(ctx)
 	return f.n.errno("fallocate", a.Allocate(f.context(ctx), int64(off), int64(size), mode))
 }
 

@@ -119,6 +119,7 @@ func (n *node) Setattr(ctx context.Context, fh gofuse.FileHandle, in *fuse.SetAt
 
 func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, syscall.Errno) {
 	if h, ok := fh.(*handle); ok && !h.echo {
+		h.authors.add(c.who.PID)
 		a, err := h.h.SetAttr(c.ctx, set)
 		return a, n.errno("setattr", err)
 	}

@@ -123,6 +123,7 @@ func openFlags(flags uint32) fs.OpenFlags {
 // handle returns h as the kernel has it.
 func (c *call) handle(h fs.Handle, flags fs.OpenFlags) *handle {
 	f := &handle{h: h, view: c.view, cause: fs.CauseOf(c.ctx), writes: flags.Has(fs.OpenWrite), fd: -1}
+	f.authors.add(c.who.PID)
 	if p, ok := fs.As[fs.Passthrougher](h); ok && !c.m.opts.NoPassthrough {
 		if fd, ok := p.PassthroughFd(); ok {
 			f.fd = fd
