@@ -284,6 +284,7 @@ func (c *contents) read(ctx context.Context, p []byte, off int64, from func(base
 		case !isGone(err):
 			return 0, err
 		case !c.moved(at) && !c.found(ctx, at):
+			c.f.doubt(at)
 			return 0, &fs.Error{Op: "read", Path: at.key, Kind: fs.Stale, Err: err}
 		}
 	}
@@ -305,6 +306,15 @@ func (c *contents) moved(from base) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.v.at != from
+}
+
+// doubt has the next open ask the store, which does not have a version of the file any more.
+func (f *file) doubt(at base) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if f.m.at.version == at.version {
+		f.checked = 0
+	}
 }
 
 // isGone reports whether an error says that the store does not have that version any more.

@@ -89,3 +89,26 @@ func TestTruncatedOnly(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
+
+// TestGoneVersionIsLookedUp reads a file whose version somebody else has replaced a moment after it was looked at: that fails, and the next
+// open finds the new one at once.
+func TestGoneVersionIsLookedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		b.Inject("f", []byte("old"), fs.WriteOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t)})}
+		n, err := nodeAt(p.ctx, p.d, "f")
+		p.must("Lookup", err)
+		h, err := n.Open(p.ctx, fs.OpenRead)
+		p.must("Open", err)
+		b.Inject("f", []byte("new"), fs.WriteOptions{})
+		if _, err := h.ReadAt(p.ctx, make([]byte, 3), 0); fs.KindOf(err) != fs.Stale {
+			t.Errorf("ReadAt() of a version that is gone = %v, want Stale", err)
+		}
+		p.must("Release", h.Release(p.ctx))
+		if got, err := textOf(p.ctx, p.d, "f"); err != nil || got != "new" {
+			t.Errorf("the next reader gets %q, %v, want %q", got, err, "new")
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
