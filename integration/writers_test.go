@@ -25,9 +25,10 @@ type writers struct {
 	reached      chan struct{}
 	target       int64
 
-	mu   sync.Mutex        // guards last
-	last map[string]uint64 // the newest acknowledged version by file
-	wait sync.WaitGroup
+	mu    sync.Mutex        // guards last and tried
+	last  map[string]uint64 // the newest acknowledged version by file
+	tried map[string]uint64 // the newest version by file, acknowledged or not
+	wait  sync.WaitGroup
 }
 
 // save makes a version of a file be there, and returns once that is acknowledged.
@@ -35,17 +36,27 @@ type save func(ctx context.Context, name string, version uint64) error
 
 // startWriters starts a writer of each kind. reached is closed after target acknowledged saves.
 func startWriters(ctx context.Context, d *daemon.Daemon, first uint64, target int64) *writers {
-	w := &writers{last: map[string]uint64{}, reached: make(chan struct{}), target: target}
+	w := newWriters(target)
 	for _, k := range saveKinds {
 		w.start(ctx, k.file, first, k.save(w, d))
 	}
 	return w
 }
 
+func newWriters(target int64) *writers {
+	return &writers{last: map[string]uint64{}, tried: map[string]uint64{}, reached: make(chan struct{}), target: target}
+}
+
 // start runs a writer until its first save that fails, which is when the daemon has gone.
 func (w *writers) start(ctx context.Context, name string, first uint64, save save) {
 	w.wait.Go(func() {
-		for version := first; save(ctx, name, version) == nil; version++ {
+		for version := first; ; version++ {
+			w.mu.Lock()
+			w.tried[name] = version
+			w.mu.Unlock()
+			if save(ctx, name, version) != nil {
+				return
+			}
 			w.mu.Lock()
 			w.last[name] = version
 			w.mu.Unlock()
