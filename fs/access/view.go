@@ -77,7 +77,7 @@ func (v *View) Stat(ctx context.Context, p fs.Path) (fs.Entry, error) {
 	if err != nil {
 		return fs.Entry{}, err
 	}
-	a, err := n.Attr(ctx)
+	a, err := n.Attr(v.cause(ctx))
 	return fs.Entry{Name: p.Base(), Node: n, Attr: a}, fs.Wrap("stat", string(p), err)
 }
 
@@ -112,7 +112,7 @@ type listing struct {
 }
 
 func (l *listing) At(ctx context.Context, i int) (fs.Entry, error) {
-	e, err := l.Listing.At(ctx, i)
+	e, err := l.Listing.At(l.v.cause(ctx), i)
 	if err != nil {
 		return e, err
 	}
@@ -221,7 +221,7 @@ func (v *View) Hash(ctx context.Context, p fs.Path) (tree.Sum, fs.Version, error
 	if err != nil {
 		return tree.Sum{}, "", err
 	}
-	sum, at, err := v.t.Hash(ctx, n)
+	sum, at, err := v.t.Hash(v.cause(ctx), n)
 	return sum, at, fs.Wrap("hash", string(p), err)
 }
 

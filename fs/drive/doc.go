@@ -17,6 +17,8 @@
 //     latest 5 minutes after the first.
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
 //     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict.
+//   - What is written in place is seen through the mount at once, by the API and live documents when it is committed. A handle of theirs
+//     stays at the version that it was opened at.
 //   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL. What the store has replaced is a new
 //     node. While the store cannot be reached, what is known serves, after a restart too: see [Options].Listings.
 //   - Every number (inode, version, change) is used once, also over restarts.

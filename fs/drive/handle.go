@@ -20,6 +20,8 @@ type handle struct {
 
 	owes atomic.Bool // it has changed something since its last commit
 
+	pinned *committed // what is read; nil = what the file has
+
 	mu   sync.Mutex // guards all below
 	at   base       // what src reads
 	src  source     // nil = nothing was needed from the store yet
@@ -53,7 +55,14 @@ func (f *file) Open(ctx context.Context, flags fs.OpenFlags) (fs.Handle, error) 
 		}
 		return now.Open(ctx, flags)
 	}
-	return f.openNow(ctx, flags)
+	h, err := f.openNow(ctx, flags)
+	if err != nil {
+		return nil, err
+	}
+	if !writes && seesCommitted(ctx) {
+		h.pin()
+	}
+	return h, nil
 }
 
 func (f *file) openNow(ctx context.Context, flags fs.OpenFlags) (*handle, error) {
@@ -115,7 +124,12 @@ func (h *handle) commitNew(ctx context.Context) error {
 func (h *handle) Node() fs.Node { return h.f }
 
 // Attr returns the attributes.
-func (h *handle) Attr(ctx context.Context) (fs.Attr, error) { return h.f.Attr(ctx) }
+func (h *handle) Attr(ctx context.Context) (fs.Attr, error) {
+	if h.pinned != nil {
+		return h.pinned.attr, fs.Wrap("stat", "", ctx.Err())
+	}
+	return h.f.Attr(ctx)
+}
 
 // SetAttr changes attributes.
 func (h *handle) SetAttr(ctx context.Context, set fs.SetAttr) (fs.Attr, error) {
@@ -139,6 +153,9 @@ func (h *handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 		return 0, h.notOpenFor("reading")
 	case off < 0:
 		return 0, fail("read", h.f.where(), fs.Invalid)
+	}
+	if h.pinned != nil {
+		return h.pinned.read(ctx, p, off, h.from)
 	}
 	return h.c.read(ctx, p, off, h.from)
 }
@@ -261,6 +278,9 @@ func (h *handle) Release(ctx context.Context) error {
 	h.f.d.mu.Lock()
 	defer h.f.d.mu.Unlock()
 	h.c.writing = slices.DeleteFunc(h.c.writing, func(x *handle) bool { return x == h })
+	if h.pinned != nil {
+		h.pinned.release()
+	}
 	h.f.release(writes)
 	if writes && h.f.writers == 0 {
 		h.f.d.dueIn(h.f, settleAfter)

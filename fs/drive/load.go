@@ -80,7 +80,7 @@ func (l *listing) At(ctx context.Context, i int) (fs.Entry, error) {
 	if !ok {
 		return fs.Entry{}, fail("list", names[i], fs.NotExist)
 	}
-	return fs.Entry{Name: names[i], Node: n, Attr: n.stat()}, nil
+	return fs.Entry{Name: names[i], Node: n, Attr: statFor(ctx, n)}, nil
 }
 
 // reach waits until name i is known, or that there is none.

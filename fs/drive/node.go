@@ -151,7 +151,7 @@ func (n *node) Attr(ctx context.Context) (fs.Attr, error) {
 	}
 	n.d.mu.RLock()
 	defer n.d.mu.RUnlock()
-	return n.self.stat(), nil
+	return statFor(ctx, n.self), nil
 }
 
 // FileID returns the document's identity.

@@ -183,10 +183,9 @@ func (w *replacement) compare(ctx context.Context) (old former, same bool, err e
 			return old, false, nil
 		}
 	}
-	a, err := old.f.Attr(ctx)
-	if err != nil {
-		return old, false, err
-	}
+	w.d.mu.RLock()
+	a := old.f.stat() // what programs on the mount have written is not to be lost either
+	w.d.mu.RUnlock()
 	old.version = a.Version
 	if a.Size != w.size || w.o.IfAbsent || w.o.IfVersion != "" && w.o.IfVersion != a.Version {
 		return old, false, nil
