@@ -26,8 +26,7 @@ const markerVersion version = "dir"
 type pending struct {
 	pendingRecord
 	due    time.Time
-	busy   bool // a worker is at it
-	again  bool // it was changed meanwhile
+	again  bool // it was changed since a worker has begun with it
 	unsure bool // a write may have reached the store whose answer did not come back
 	tries  int  // failures in a row
 	err    error
@@ -119,7 +118,7 @@ func (t *tx) leave(n inode) {
 	own := x.m.at.key == "" && x.m.at.version != ""
 	before := t.d.pending[k]
 	switch {
-	case before != nil && before.have == "" && !before.busy && !before.unsure && !k.dir:
+	case before != nil && before.have == "" && !t.d.queue.working[k] && !before.unsure && !k.dir:
 		t.setPending(k, nil)
 	case before != nil, own, k.dir && !t.d.isLocal(n):
 		p := t.edit(k)

@@ -16,7 +16,10 @@ type queue struct {
 	work sync.WaitGroup
 
 	ready []keyed // found by the last scan; the loop's own
-	busy  int     // guarded by Drive.mu
+
+	// Guarded by Drive.mu.
+	working map[keyed]bool // keys that have a worker: it may outlive what was pending when it began, and there is never a second one
+	busy    int            // workers, with those of unblock
 }
 
 // kick has the loop look again.
@@ -38,7 +41,7 @@ const (
 // upload is the loop that brings the store up to date.
 func (d *Drive) upload(ctx context.Context) {
 	defer close(d.queue.end)
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(settleAfter) // Open has kicked for the first look
 	defer timer.Stop()
 	for {
 		select {
@@ -96,7 +99,7 @@ func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
 		k := d.queue.ready[0]
 		d.queue.ready = d.queue.ready[1:]
 		p := d.pending[k]
-		if p == nil || p.busy || p.due.After(now) || d.blocked(p) {
+		if p == nil || d.queue.working[k] || p.due.After(now) || d.blocked(p) {
 			continue
 		}
 		d.begin(ctx, p)
@@ -106,8 +109,9 @@ func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
 
 // begin starts a worker. The caller holds mu.
 func (d *Drive) begin(ctx context.Context, p *pending) {
-	p.busy, p.again = true, false
+	p.again = false
 	k := p.keyed()
+	d.queue.working[k] = true
 	d.queue.busy++
 	d.queue.work.Go(func() {
 		err := d.reconcile(ctx, k)
@@ -122,11 +126,11 @@ func (d *Drive) begin(ctx context.Context, p *pending) {
 
 // finish notes how a worker has ended. The caller holds mu.
 func (d *Drive) finish(k keyed, err error) {
+	delete(d.queue.working, k)
 	p := d.pending[k]
 	if p == nil {
 		return
 	}
-	p.busy = false
 	switch {
 	case err == nil:
 		p.tries, p.err = 0, nil
@@ -165,7 +169,7 @@ func (d *Drive) scan(now time.Time) (wait time.Duration, ok bool) {
 	var stuck *pending
 	for k, p := range d.pending {
 		switch {
-		case p.busy:
+		case d.queue.working[k]:
 		case p.due.After(now):
 			if next.IsZero() || p.due.Before(next) {
 				next = p.due

@@ -31,10 +31,11 @@ func (n *node) told() map[string]string {
 		return all
 	}
 	f, _ := n.self.(*file)
-	switch p := n.d.pending[keyOf(n.self)]; {
+	k := keyOf(n.self)
+	switch p := n.d.pending[k]; {
 	case p != nil && p.err != nil:
 		all["state"] = "error"
-	case p != nil && p.busy:
+	case p != nil && n.d.queue.working[k]:
 		all["state"] = "uploading"
 	case p != nil:
 		all["state"] = "pending"

@@ -192,20 +192,16 @@ func (j *Journal) wake() {
 // syncLoop makes records durable soon after they were written.
 func (j *Journal) syncLoop() {
 	defer close(j.ended)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
 	for {
 		select {
 		case <-j.closing:
 			return
 		case <-j.dirty:
 		}
-		timer.Reset(j.opts.SyncInterval)
 		select {
 		case <-j.closing:
 			return
-		case <-timer.C:
+		case <-time.After(j.opts.SyncInterval):
 		}
 		if err := j.Sync(context.Background()); err != nil {
 			j.opts.Logger.Error("cannot make the journal durable", "dir", j.dir, "error", err)
