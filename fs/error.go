@@ -203,14 +203,15 @@ var errnoKinds = map[syscall.Errno]Kind{
 func KindOfErrno(no syscall.Errno) Kind { return errnoKinds[no] }
 
 // Errno returns the system error for err: the cause's own errno where it is of the same kind (a local drive knows ELOOP from
-// EINVAL), else the one of its kind. Errno(nil) is 0, and so is Range: a read past the end returns no bytes.
+// EINVAL), else the one of its kind. Errno(nil) is 0, and so is Range: a read past the end returns no bytes. What a network says,
+// as ECONNREFUSED, is no answer to a call on a file.
 func Errno(err error) syscall.Errno {
 	if err == nil {
 		return 0
 	}
 	kind := KindOf(err)
 	var no syscall.Errno
-	if errors.As(err, &no) && no != 0 && errnoKinds[no] == kind && kind != Internal {
+	if errors.As(err, &no) && no != 0 && errnoKinds[no] == kind && kind != Internal && kind != Unavailable && kind != Timeout {
 		return no
 	}
 	if int(kind) >= len(kinds) {

@@ -18,6 +18,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // NewTransport returns a transport for many parallel requests to one store: HTTP/1.1, as each connection has a window of its own,
@@ -100,7 +102,7 @@ func signedBody(o *s3.Options) {
 	})
 }
 
-// retryer is the SDK's, and gets new credentials once those in use have expired.
+// retryer is the SDK's, and has credentials looked up anew once those in use have expired or are refused.
 type retryer struct {
 	aws.RetryerV2
 	cache *aws.CredentialsCache // nil = credentials that do not change
@@ -114,17 +116,29 @@ func newRetryer(o *Options, cache *aws.CredentialsCache) aws.Retryer {
 	})}
 }
 
-// IsErrorRetryable says so too of credentials that have expired, if there may be new ones.
+// IsErrorRetryable says so too of credentials that have expired, if there may be new ones. Those that are refused are for another
+// request to look up: whoever mends them takes a while.
 func (r *retryer) IsErrorRetryable(err error) bool {
-	var api smithy.APIError
-	if r.cache != nil && errors.As(err, &api) && expired(api.ErrorCode()) {
+	if r.cache == nil {
+		return r.RetryerV2.IsErrorRetryable(err)
+	}
+	switch kind, code := kindOf(err), codeOf(err); {
+	case code == "ExpiredToken", code == "ExpiredTokenException":
 		r.cache.Invalidate()
 		return true
+	case kind == fs.Credentials, kind == fs.Permission:
+		r.cache.Invalidate()
 	}
 	return r.RetryerV2.IsErrorRetryable(err)
 }
 
-func expired(code string) bool { return code == "ExpiredToken" || code == "ExpiredTokenException" }
+// codeOf returns the store's code of an error, "" if it has none.
+func codeOf(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorCode()
+	}
+	return ""
+}
 
 // unlimited lets every request have its attempts: how fast is decided above, where it is known what a request is for.
 type unlimited struct{}

@@ -2,9 +2,15 @@ package s3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -68,7 +74,10 @@ func (b *Backend) fail(op, path string, err error) error {
 		return fs.Wrap(op, path, err)
 	}
 	e := &fs.Error{Op: op, Path: path, Err: err, Kind: kindOf(err)}
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
+	if said, ok := plain(err); ok {
+		e.Err = &storeError{message: said, cause: err}
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok && !isStatus(api, err) {
 		e.Err = &storeError{code: api.ErrorCode(), message: api.ErrorMessage(), cause: err}
 		e.Hint = hints[api.ErrorCode()]
 	}
@@ -117,6 +126,53 @@ func kindOf(err error) fs.Kind {
 	return fs.Unavailable // what else the SDK says is about answers that it cannot read
 }
 
+// isStatus reports whether the SDK has made an error of nothing but a status.
+func isStatus(api smithy.APIError, err error) bool {
+	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && response.Response != nil && api.ErrorMessage() == http.StatusText(response.HTTPStatusCode())
+}
+
+// plain returns in plain words why there was no answer, or an answer that says nothing, if that is what err is about.
+func plain(err error) (said string, ok bool) {
+	host := "the store"
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		if at, err := url.Parse(u.URL); err == nil && at.Host != "" {
+			host = at.Host
+		}
+	}
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		return fmt.Sprintf("the name %s is not known", name.Name), true
+	}
+	for no, said := range map[syscall.Errno]string{
+		syscall.ECONNREFUSED: "refuses connections", syscall.ECONNRESET: "has broken the connection", syscall.EPIPE: "has broken the connection",
+		syscall.EHOSTUNREACH: "cannot be reached: there is no way to it", syscall.ENETUNREACH: "cannot be reached: there is no network",
+	} {
+		if errors.Is(err, no) {
+			return host + " " + said, true
+		}
+	}
+	if wrong, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Sprintf("the certificate of %s is not accepted: %v", host, wrong.Err), true
+	}
+	if timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && timeout.Timeout() {
+		return host + " does not answer", true
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return host + " has broken the connection", true
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return host + ": " + u.Err.Error(), true
+	}
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && response.Response != nil {
+		code := response.HTTPStatusCode()
+		return fmt.Sprintf("the store answers %d %s", code, http.StatusText(code)), true
+	}
+	return "", false
+}
+
 // decided reports whether the store itself refused the last attempt, so that it was not done.
 func decided(err error) bool {
 	response, ok := errors.AsType[*smithyhttp.ResponseError](err)
@@ -139,8 +195,11 @@ type storeError struct {
 
 // Error returns message and code.
 func (e *storeError) Error() string {
-	if e.message == "" {
+	switch {
+	case e.message == "":
 		return e.code
+	case e.code == "":
+		return e.message
 	}
 	return e.message + " (" + e.code + ")"
 }

@@ -85,7 +85,7 @@ func (d driveConfig) localPatterns() []string {
 
 // openBucket returns the store of a drive. It makes no request. capsFile is where it is kept what the store can do, "" for nowhere.
 func openBucket(ctx context.Context, env environment, c driveConfig, capsFile string, log *slog.Logger) (*s3.Backend, error) {
-	var load []func(*awsconfig.LoadOptions) error
+	var load lookedUp
 	if c.Region != "" {
 		load = append(load, awsconfig.WithRegion(c.Region))
 	}
@@ -96,9 +96,9 @@ func openBucket(ctx context.Context, env environment, c driveConfig, capsFile st
 	if !c.Anonymous {
 		var err error
 		if conf, err = awsconfig.LoadDefaultConfig(ctx, load...); err != nil {
-			return nil, &fs.Error{Op: "configure", Path: c.URL, Kind: fs.Credentials, Err: err,
-				Hint: "see the AWS_* variables and ~/.aws/config, or set profile"}
+			return nil, noCredentials(c.URL, err)
 		}
+		conf.Credentials = aws.NewCredentialsCache(load)
 	}
 	client, err := storeClient(env)
 	if err != nil {

@@ -56,7 +56,7 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 	now := b.Status()
 	s.Store = &storeStatus{
 		Pending: now.Pending, Bytes: now.Bytes, Oldest: now.Oldest, Uploading: now.Uploading, Staged: now.Staged,
-		LocalOnly: now.LocalOnly, Hidden: now.Hidden, Offline: now.Offline,
+		LocalOnly: now.LocalOnly, Hidden: now.Hidden, Offline: now.Away != nil,
 	}
 	d.mu.Lock()
 	cache, c := d.stores.cache, d.cfg.Drives[s.Name]
@@ -67,13 +67,16 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 	add := func(code, text string, severity fs.Severity) {
 		problems = append(problems, problem{Code: code, Text: "drive " + s.Name + ": " + text, Severity: severityName(severity)})
 	}
-	if now.Offline {
-		s.State = "offline" // a problem of its own would be told twice
+	switch { // a problem of its own would be told twice
+	case now.Away != nil:
+		s.State = fmt.Sprintf("offline for %v: %v", time.Since(now.AwaySince).Round(time.Second), now.Away)
+	case now.Refused != nil:
+		s.State = fmt.Sprintf("access denied: %v", now.Refused)
 	}
 	for _, t := range now.Troubles {
 		s.Store.Errors = append(s.Store.Errors, storeTrouble{t.Path, t.Err.Error(), t.Tries, t.Next})
 	}
-	if n := len(now.Troubles); n > 0 && !now.Offline {
+	if n := len(now.Troubles); n > 0 && s.State == "ok" {
 		t := now.Troubles[0]
 		add("upload-"+s.Name, fmt.Sprintf("%d changes cannot be uploaded, among them %s: %v. They are tried again; nothing is lost", n, t.Path, t.Err), fs.Medium)
 	}

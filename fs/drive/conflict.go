@@ -300,7 +300,7 @@ func (d *Drive) unlocalized(k keyed, f *file, err error) {
 	}
 	if p := d.pending[k]; p != nil && err != nil {
 		p.tries++
-		p.err = err
-		p.due = time.Now().Add(backoff(p.tries, err))
+		p.err, p.failed = err, time.Now()
+		p.due = p.failed.Add(backoff(p.tries, err))
 	}
 }

@@ -39,7 +39,7 @@ type Drive struct {
 
 	progress progress
 	hidden   atomic.Int64
-	deaf     atomic.Int64 // until when the store is taken to be out of reach, in nanoseconds since 1970
+	reach    reach
 
 	order sync.Mutex // serialises changes up to their publication; taken after contents.mu, before mu
 	sink  func(fs.Change)
@@ -251,27 +251,6 @@ func (d *Drive) eachLayer(f func(*layer)) {
 		}
 	}
 	walk(d.root)
-}
-
-// offlineFor is how long the store is not asked again by calls that can do without.
-const offlineFor = 5 * time.Second
-
-// heard notes whether the store has answered.
-func (d *Drive) heard(err error) {
-	kind := fs.KindOf(err)
-	if err != nil && (kind == fs.Unavailable || kind == fs.Timeout) {
-		d.deaf.Store(time.Now().Add(offlineFor).UnixNano())
-		return
-	}
-	if d.deaf.Load() != 0 {
-		d.deaf.Store(0)
-	}
-}
-
-// isOffline reports whether the store could not be reached a moment ago.
-func (d *Drive) isOffline() bool {
-	at := d.deaf.Load()
-	return at != 0 && time.Now().UnixNano() < at
 }
 
 // hook tells a test where the drive is.

@@ -157,7 +157,7 @@ func TestOffline(t *testing.T) {
 		if got := string(p.read("new")); got != "new" {
 			t.Errorf("new reads %q after a restart without a store", got)
 		}
-		if !d.Status().Offline && d.Status().Pending == 0 {
+		if d.Status().Away == nil && d.Status().Pending == 0 {
 			t.Errorf("Status() = %+v", d.Status())
 		}
 		store.set(nil)

@@ -204,7 +204,11 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	if !due {
 		return f, nil
 	}
-	info, err := d.stat(ctx, key)
+	var info fs.Info
+	err := d.look(ctx, func(ctx context.Context) (err error) {
+		info, err = d.backend.Stat(ctx, key)
+		return err
+	})
 	if err != nil && fs.KindOf(err) != fs.NotExist {
 		if isUnreachable(err) {
 			return f, nil

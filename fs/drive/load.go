@@ -221,11 +221,15 @@ func (x *dir) load(l *load) {
 	if m := x.m.get(); m.moved {
 		key = m.origin
 	}
+	request := x.d.ask
+	if x.complete {
+		request = x.d.look
+	}
 	x.d.mu.RUnlock()
 	var page fs.Page
 	var err error
 	for more := true; more && err == nil; more = page.Next != "" {
-		if page, err = x.d.page(x.d.ctx, key, page.Next); err == nil {
+		if page, err = x.d.page(x.d.ctx, key, page.Next, request); err == nil {
 			x.d.hidden.Add(int64(page.Hidden))
 			err = x.merge(l, key, page.Infos, page.Next == "")
 		}
@@ -248,11 +252,12 @@ func (x *dir) load(l *load) {
 }
 
 // page returns a part of what the store has directly in a directory. What is not there is empty: it is known here only, or has gone.
-func (d *Drive) page(ctx context.Context, key, token string) (fs.Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.opts.Deadline)
-	defer cancel()
-	page, err := d.backend.List(ctx, key, fs.ListOptions{Token: token})
-	d.heard(err)
+// request is ask or look.
+func (d *Drive) page(ctx context.Context, key, token string, request func(context.Context, func(context.Context) error) error) (page fs.Page, err error) {
+	err = request(ctx, func(ctx context.Context) (err error) {
+		page, err = d.backend.List(ctx, key, fs.ListOptions{Token: token})
+		return err
+	})
 	if err != nil && fs.KindOf(err) == fs.NotExist {
 		return fs.Page{}, nil
 	}
@@ -263,7 +268,7 @@ func (d *Drive) page(ctx context.Context, key, token string) (fs.Page, error) {
 func (d *Drive) list(ctx context.Context, key string) (all []fs.Info, err error) {
 	var page fs.Page
 	for more := true; more; more = page.Next != "" {
-		if page, err = d.page(ctx, key, page.Next); err != nil {
+		if page, err = d.page(ctx, key, page.Next, d.ask); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Infos...)

@@ -159,10 +159,10 @@ func TestListingThatBreaksOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantEntry(t, l, 99)
-		if _, err := l.At(t.Context(), 100); fs.KindOf(err) != fs.Unavailable {
-			t.Errorf("At() after the store has failed = %v, want Unavailable and not the end", err)
+		if _, err := l.At(t.Context(), 100); !isAway(err) {
+			t.Errorf("At() after the store has failed = %v, want that it is away and not the end", err)
 		}
-		time.Sleep(2 * offlineFor)
+		time.Sleep(2 * probeEvery)
 		go func() {
 			for range 3 {
 				p.gate <- nil

@@ -30,6 +30,7 @@ type pending struct {
 	unsure bool // a write may have reached the store whose answer did not come back
 	tries  int  // failures in a row
 	err    error
+	failed time.Time // when it did
 	stuck  time.Time // since when it waits for others; zero = it does not
 }
 

@@ -376,9 +376,6 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	}
 	f.checked = t.now
 	now := m.get().content
-	if now == nil && j.content != nil {
-		return nil // it went to another path, where the store has it too, and came back: it is copied from there
-	}
 	if now == j.content {
 		t.setAt(f, at)
 		m.edit(func(m *more) { m.content = nil })

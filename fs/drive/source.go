@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
@@ -51,9 +52,15 @@ type pooled struct {
 }
 
 func (s *pooled) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if s.d.isOffline() {
+		limited, cancel := s.d.patient(ctx)
+		defer cancel()
+		ctx = limited
+	}
 	n, err := s.stream.ReadAt(ctx, p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.d.heard(err) // that it went well may be the cache's doing
+	if err != nil && !errors.Is(err, io.EOF) { // that it went well may be the cache's doing
+		s.d.noted(ctx, time.Now(), err)
+		err = s.d.gaveUp(ctx, err)
 	}
 	return n, err
 }
@@ -77,18 +84,19 @@ type direct struct {
 func (s *direct) Close() {}
 
 func (s *direct) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.d.opts.Deadline)
-	defer cancel()
-	r, err := s.d.backend.Read(ctx, s.at.key, fs.ReadOptions{Off: off, Len: int64(len(p)), IfVersion: s.at.version})
-	s.d.heard(err)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	n, err := io.ReadFull(r, p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
-	}
+	var n int
+	err := s.d.ask(ctx, func(ctx context.Context) error {
+		r, err := s.d.backend.Read(ctx, s.at.key, fs.ReadOptions{Off: off, Len: int64(len(p)), IfVersion: s.at.version})
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		n, err = io.ReadFull(r, p)
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = io.EOF
+		}
+		return err
+	})
 	return n, err
 }
 

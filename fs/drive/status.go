@@ -32,7 +32,9 @@ type Status struct {
 	Staged    int64      // bytes of staging files
 	LocalOnly int        // files that are never uploaded
 	Hidden    int64      // keys of the store that cannot be shown, as far as listings have told
-	Offline   bool       // the store did not answer a moment ago
+	Away      error      // why the store is out of reach; nil = it is not
+	AwaySince time.Time  // zero = it is not
+	Refused   error      // why the store does not let the drive in; nil = it does, as far as is known
 	Troubles  []Trouble  // at most 100
 	Conflicts []Conflict // since the drive was opened, at most 100
 }
@@ -45,9 +47,11 @@ func (d *Drive) Status() Status {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	s := Status{
-		Pending: len(d.pending), Uploading: d.queue.busy, Hidden: d.hidden.Load(), Offline: d.isOffline(),
+		Pending: len(d.pending), Uploading: d.queue.busy, Hidden: d.hidden.Load(),
 		Conflicts: append([]Conflict(nil), d.conflicts...),
 	}
+	s.AwaySince, s.Away = d.reach.away()
+	s.Refused = d.reach.refusal()
 	for k, p := range d.pending {
 		if since := stamp(p.since); s.Oldest.IsZero() || since.Before(s.Oldest) {
 			s.Oldest = since
@@ -105,8 +109,10 @@ func (d *Drive) Wait(ctx context.Context) error {
 	}
 }
 
-// waitFor returns when the store has what was committed of a file, or the error why it has not after a few tries.
+// waitFor returns when the store has what was committed of a file, or the error why it has not after a few tries or Deadline.
 func (d *Drive) waitFor(ctx context.Context, f *file) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.opts.Deadline, errPatience)
+	defer cancel()
 	for {
 		changed := d.progress.next()
 		d.mu.Lock()
@@ -119,7 +125,7 @@ func (d *Drive) waitFor(ctx context.Context, f *file) error {
 			if p.tries == 0 && p.due.After(time.Now()) {
 				p.due = time.Now()
 			}
-			if p.tries >= 3 {
+			if p.tries >= 3 && !isAway(p.err) {
 				err = p.err
 			}
 		}
@@ -129,7 +135,7 @@ func (d *Drive) waitFor(ctx context.Context, f *file) error {
 		}
 		d.queue.kick()
 		if err := d.await(ctx, changed); err != nil {
-			return fs.Wrap("upload", f.where(), err)
+			return fs.Wrap("upload", f.where(), d.gaveUp(ctx, err))
 		}
 	}
 }

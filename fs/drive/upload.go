@@ -56,6 +56,9 @@ func (d *Drive) upload(ctx context.Context) {
 			d.log.Warn("cannot make the journal short", "drive", d.opts.Name, "error", err)
 		}
 		wait, ok := d.dispatch(ctx)
+		if d.reach.beginProbe() {
+			d.queue.work.Go(func() { d.probe(ctx) })
+		}
 		if left, is := d.saveOpen(); is && (!ok || left < wait) {
 			wait, ok = left, true
 		}
@@ -90,7 +93,11 @@ func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	for d.queue.busy < d.opts.Uploads {
+	most := d.opts.Uploads
+	if d.isOffline() {
+		most = 1 // the others would wait for nothing, and be late when it is back
+	}
+	for d.queue.busy < most {
 		if len(d.queue.ready) == 0 {
 			if wait, ok = d.scan(now); len(d.queue.ready) == 0 {
 				return wait, ok
@@ -139,8 +146,8 @@ func (d *Drive) finish(k keyed, err error) {
 		return
 	}
 	p.tries++
-	p.err = err
-	p.due = time.Now().Add(backoff(p.tries, err))
+	p.err, p.failed = err, time.Now()
+	p.due = p.failed.Add(backoff(p.tries, err))
 	if p.tries == 3 || p.tries > 3 && p.tries%20 == 0 {
 		d.log.Warn("the store cannot be brought up to date", "drive", d.opts.Name, "key", k.key, "tries", p.tries, "error", err)
 	}

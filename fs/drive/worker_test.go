@@ -65,29 +65,3 @@ func TestOneWorkerForAKey(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
-
-// TestRenamedThereAndBack renames a file while it is being uploaded, and back once the store has it under the other name.
-func TestRenamedThereAndBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(func(r mem.Request) bool { return r.Op == "put" && r.Key == "f" })
-		b := mem.NewBackend(mem.BackendOptions{Before: g.before})
-		p := program{t, t.Context(), open(t, Options{Backend: b})}
-		p.write("f", []byte("text"), false)
-		time.Sleep(2 * time.Second)
-		p.rename("f", "g")
-		time.Sleep(2 * time.Second)
-		if got := string(p.inStore(b, "g")); got != "text" {
-			t.Fatalf("the store has %q under the other name", got)
-		}
-		p.rename("g", "f")
-		close(g.opened)
-		p.must("Wait", p.d.Wait(p.ctx))
-		if got := string(p.inStore(b, "f")); got != "text" {
-			t.Errorf("the store has %q", got)
-		}
-		if got := p.inStore(b, "g"); got != nil {
-			t.Errorf("the store has %q under the other name still", got)
-		}
-		p.must("Close", p.d.Close(p.ctx))
-	})
-}

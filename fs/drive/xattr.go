@@ -155,5 +155,5 @@ func (d *Drive) refresh(n inode) {
 	if p := n.meta().m.parent; p != nil {
 		p.listed = p.listed.Add(-d.opts.NamesTTL)
 	}
-	d.deaf.Store(0)
+	d.reach.found(nil) // what is known serves no more
 }
