@@ -428,6 +428,7 @@ func listDir(ctx context.Context, x fs.Dir) (string, error) {
 		}
 		names = append(names, fmt.Sprintf("%s:%d:%d", e.Name, e.Attr.Type(), size))
 	}
+	slices.Sort(names) // the drive shows what the store tells first
 	return strings.Join(names, " "), l.Close()
 }
 
@@ -451,7 +452,7 @@ func textOf(ctx context.Context, d fs.Drive, path string) (string, error) {
 
 // dump returns the whole tree as text.
 func dump(ctx context.Context, d fs.Drive) (string, error) {
-	var b strings.Builder
+	var lines []string
 	var walk func(x fs.Dir, path string) error
 	walk = func(x fs.Dir, path string) error {
 		l, err := x.List(ctx)
@@ -468,7 +469,7 @@ func dump(ctx context.Context, d fs.Drive) (string, error) {
 				return err
 			}
 			if sub, ok := n.(fs.Dir); ok {
-				fmt.Fprintf(&b, "%s/\n", p)
+				lines = append(lines, p+"/\n")
 				if err := walk(sub, p); err != nil {
 					return err
 				}
@@ -478,12 +479,13 @@ func dump(ctx context.Context, d fs.Drive) (string, error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", p, err)
 			}
-			fmt.Fprintf(&b, "%s %d %x\n", p, len(s), hash(s))
+			lines = append(lines, fmt.Sprintf("%s %d %x\n", p, len(s), hash(s)))
 		}
 		return l.Close()
 	}
 	err := walk(d.Root(), "")
-	return b.String(), err
+	slices.Sort(lines)
+	return strings.Join(lines, ""), err
 }
 
 // finish closes all, waits for the store and compares the trees, also with that of a drive that knows the store only.
