@@ -1,6 +1,8 @@
 package drive
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -243,18 +245,27 @@ func TestReplaceWithTheSame(t *testing.T) {
 	})
 }
 
-// TestSavedAllTheTime saves a file more often than uploads wait: the store gets it now and then.
+// TestSavedAllTheTime saves a file more often than uploads wait, and also while one is under way: the store gets it now and then.
 func TestSavedAllTheTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := mem.NewBackend(mem.BackendOptions{})
-		p := program{t, t.Context(), open(t, Options{Backend: b})}
-		for i := range 1800 {
-			p.write("f", []byte{byte(i)}, i%2 == 0)
-			time.Sleep(time.Second / 2)
-		}
-		if n := b.Requests()["put"]; n < 2 || n > 3 {
-			t.Errorf("%d uploads in 15 minutes", n)
-		}
-		p.must("Close", p.d.Close(p.ctx))
-	})
+	for _, takes := range []time.Duration{0, 4 * time.Second} {
+		t.Run(fmt.Sprint("uploads take ", takes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mem.NewBackend(mem.BackendOptions{After: func(ctx context.Context, r mem.Request) error {
+					if r.Op != "put" || takes == 0 {
+						return nil
+					}
+					return pause(ctx, takes)
+				}})
+				p := program{t, t.Context(), open(t, Options{Backend: b})}
+				for i := range 1800 {
+					p.write("f", []byte{byte(i)}, i%2 == 0)
+					time.Sleep(time.Second / 2)
+				}
+				if n := b.Requests()["put"]; n < 2 || n > 3 {
+					t.Errorf("%d uploads in 15 minutes", n)
+				}
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
 }

@@ -376,6 +376,9 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	}
 	f.checked = t.now
 	now := m.get().content
+	if earliest := time.Now().Add(settleAfter); now != j.content && p.due.Before(earliest) {
+		p.due = earliest // what was saved meanwhile, perhaps for more than ageMax after the last time, begins to wait anew
+	}
 	if now == j.content {
 		t.setAt(f, at)
 		m.edit(func(m *more) { m.content = nil })
