@@ -221,15 +221,11 @@ func (x *dir) load(l *load) {
 	if m := x.m.get(); m.moved {
 		key = m.origin
 	}
-	request := x.d.ask
-	if x.complete {
-		request = x.d.look
-	}
 	x.d.mu.RUnlock()
 	var page fs.Page
 	var err error
 	for more := true; more && err == nil; more = page.Next != "" {
-		if page, err = x.d.page(x.d.ctx, key, page.Next, request); err == nil {
+		if page, err = x.page(key, page.Next); err == nil {
 			x.d.hidden.Add(int64(page.Hidden))
 			err = x.merge(l, key, page.Infos, page.Next == "")
 		}
@@ -249,6 +245,25 @@ func (x *dir) load(l *load) {
 	l.ended, l.err, l.seen = true, err, nil
 	x.loading = nil
 	close(l.more)
+}
+
+// page asks for a page of the listing of key: once, if what is known serves while the store is away.
+func (x *dir) page(key, token string) (fs.Page, error) {
+	if !x.d.isOffline() {
+		page, err := x.d.page(x.d.ctx, key, token, x.d.look)
+		if !isAway(err) || x.serves() {
+			return page, err
+		}
+	}
+	return x.d.page(x.d.ctx, key, token, x.d.ask)
+}
+
+// serves reports whether what is known of the directory serves while the store is away.
+func (x *dir) serves() bool {
+	x.restore()
+	x.d.mu.RLock()
+	defer x.d.mu.RUnlock()
+	return x.complete
 }
 
 // page returns a part of what the store has directly in a directory. What is not there is empty: it is known here only, or has gone.
