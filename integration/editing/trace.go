@@ -29,31 +29,43 @@ func (e *Edit) UnmarshalJSON(data []byte) error {
 }
 
 // Figures of the automerge-perf trace, which Session follows: single characters inserted and deleted, how often the cursor
-// jumps, and the length in the end.
+// jumps, and the length in the end. Most of the jumps are deletions of what follows, where one of what is before was expected;
+// the others lead elsewhere.
 const (
 	Inserts = 182_315
 	Deletes = 77_463
 	Jumps   = 51_956
 	Length  = Inserts - Deletes
+	moves   = 5_611
+	run     = 14 // edits until the next choice between typing and deleting, which then take turns 7,700 times as there
 )
 
-// Session is a long session of the figures above: runs of typing, or of deleting backwards, with jumps between them.
+// Session is a long session of the figures above: runs of typing, and of deleting backwards or forwards, with jumps between
+// some of them.
 func Session(seed uint64) []Edit {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	edits := make([]Edit, 0, Inserts+Deletes)
-	length, cursor, inserts, deletes, jumps, deleting := 0, 0, Inserts, Deletes, Jumps, false
+	length, cursor, inserts, deletes := 0, 0, Inserts, Deletes
+	moves, forwards, deleting, forward := moves, Jumps-moves, false, false
 	for inserts+deletes > 0 {
 		left := inserts + deletes
-		if length > 0 && rng.IntN(left) < jumps {
-			jumps--
+		if length > 0 && rng.IntN(left) < moves {
+			moves--
 			if cursor += rng.IntN(21) - 10; rng.IntN(10) == 0 {
 				cursor = rng.IntN(length + 1)
 			}
 			cursor = max(0, min(cursor, length))
+		}
+		if rng.IntN(run) == 0 {
 			deleting = rng.IntN(left) < deletes
+			forward = deleting && rng.IntN(deletes) < forwards
 		}
 		if (deleting && deletes > 0 || inserts == 0) && length > 0 {
-			cursor = max(cursor, 1) - 1
+			if forward && forwards > 0 && cursor < length {
+				forwards--
+			} else {
+				cursor = max(cursor, 1) - 1
+			}
 			edits = append(edits, Edit{cursor, 1, ""})
 			deletes, length = deletes-1, length-1
 			continue
