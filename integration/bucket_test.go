@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/integration/bucketdrive"
 	"github.com/jupyter-drive/jupyter-drive/integration/versitygw"
@@ -125,14 +126,59 @@ func TestDriveCheck(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(b.Server.Dir, filepath.FromSlash(bucketdrive.Prefix))); err == nil && len(entries) > 0 {
 		t.Errorf("the check left %v", entries)
 	}
-	for name, args := range map[string][]string{
-		"no such bucket": {"s3://missing", "--endpoint", b.Server.URL, "--path-style"},
-		"not there":      {"s3://" + versitygw.Bucket + "/other", "--endpoint", "http://127.0.0.1:1", "--path-style"},
-		"anonymous":      {"s3://" + versitygw.Bucket + "/other", "--endpoint", b.Server.URL, "--path-style", "--anonymous"},
+	for _, tt := range []struct {
+		name string
+		code int // of docs/cli.md
+		args []string
+	}{
+		{"no such bucket", 5, []string{"s3://missing", "--endpoint", b.Server.URL, "--path-style"}},
+		{"not there", 7, []string{"s3://" + versitygw.Bucket + "/other", "--endpoint", "http://127.0.0.1:1", "--path-style"}},
+		{"anonymous", 6, []string{"s3://" + versitygw.Bucket + "/other", "--endpoint", b.Server.URL, "--path-style", "--anonymous"}},
 	} {
-		code, out := b.Command(t, append([]string{"drive", "add", "other"}, args...)...)
-		if code == 0 || !strings.Contains(out, "--no-check") {
-			t.Errorf("%s: drive add = %d\n%s", name, code, out)
+		code, out := b.Command(t, append([]string{"drive", "add", "other"}, tt.args...)...)
+		if code != tt.code || !strings.Contains(out, "--no-check") {
+			t.Errorf("%s: drive add = %d, want %d\n%s", tt.name, code, tt.code, out)
 		}
+	}
+}
+
+// TestDownUploads ends a daemon that has just been written to, once with its store and once without.
+func TestDownUploads(t *testing.T) {
+	b := bucketdrive.New(t, bucketdrive.Options{})
+	b.Start(t)
+	manifest := map[string][]byte{}
+	writeFiles(t, b.Daemon.Mount, manifest, "first", 10)
+	if code, out := b.Command(t, "down"); code != 0 || !strings.Contains(out, "Stopped.") || strings.Contains(out, "Kept") {
+		t.Errorf("down = %d\n%s", code, out)
+	}
+	objects := filepath.Join(b.Server.Dir, filepath.FromSlash(bucketdrive.Prefix))
+	checkFolder(t, "after down the store", objects, manifest)
+
+	b.Start(t)
+	if _, err := os.ReadDir(b.Daemon.Mount); err != nil { // what is not known of a folder cannot be written without the store
+		t.Fatal(err)
+	}
+	if err := b.Server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	more := map[string][]byte{}
+	writeFiles(t, b.Daemon.Mount, more, "second", 3)
+	const timeout = 5 * time.Minute
+	began := time.Now()
+	code, out := b.Command(t, "down", "--timeout", timeout.String())
+	if took := time.Since(began); took >= timeout {
+		t.Errorf("down waited %v for a store that is away", took)
+	}
+	if code != exitUnflushed || !strings.Contains(out, "3 changes") || !strings.Contains(out, b.Opts.Box.Home) {
+		t.Errorf("down without the store = %d\n%s\nwant %d and where the 3 changes are", code, out, exitUnflushed)
+	}
+	if err := b.Server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.Start(t)
+	b.Settle(t)
+	checkFolder(t, "after the next start the store", objects, more)
+	if code, out := b.Command(t, "down", "--timeout", "0"); code != 0 {
+		t.Errorf("down with nothing to upload = %d\n%s", code, out)
 	}
 }

@@ -41,6 +41,9 @@ var codes = map[string]fs.Kind{
 	"PermanentRedirect": fs.Invalid, "AuthorizationHeaderMalformed": fs.Invalid, "IllegalLocationConstraintException": fs.Invalid,
 }
 
+// ErrNoBucket is in errors of a bucket that does not exist. Their kind is [fs.Unavailable]: a drive of it waits, and forgets nothing.
+var ErrNoBucket = errors.New("no such bucket")
+
 // statuses is the table for answers without a known code, as to HEAD.
 var statuses = map[int]fs.Kind{
 	http.StatusMovedPermanently: fs.Invalid, http.StatusTemporaryRedirect: fs.Unavailable,
@@ -203,6 +206,9 @@ func (e *storeError) Error() string {
 	}
 	return e.message + " (" + e.code + ")"
 }
+
+// Is reports whether target is the named error for what the store said.
+func (e *storeError) Is(target error) bool { return target == ErrNoBucket && e.code == "NoSuchBucket" }
 
 // Unwrap returns the SDK's error.
 func (e *storeError) Unwrap() error { return e.cause }

@@ -128,8 +128,8 @@ func TestExitCodes(t *testing.T) {
 			if code != tt.code || !strings.Contains(stderr, tt.stderr) {
 				t.Errorf("%q = %d\nstdout: %s\nstderr: %s\nwant %d and %q", tt.args, code, stdout, stderr, tt.code, tt.stderr)
 			}
-			if code != exitOK && stdout != "" {
-				t.Errorf("an error wrote to stdout: %q", stdout)
+			if (code == exitOK) != (stdout != "") {
+				t.Errorf("%d wrote to stdout: %q", code, stdout)
 			}
 		})
 	}

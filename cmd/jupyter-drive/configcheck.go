@@ -138,7 +138,7 @@ func (d driveConfig) overlaps(other driveConfig, e environment) string {
 	bucket, prefix := d.bucket()
 	otherBucket, otherPrefix := other.bucket()
 	switch {
-	case bucket != otherBucket || strings.TrimRight(d.Endpoint, "/") != strings.TrimRight(other.Endpoint, "/"):
+	case bucket != otherBucket || !d.sameEndpoint(other):
 		return ""
 	case prefix == otherPrefix:
 		return "is the same place as"

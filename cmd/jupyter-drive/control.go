@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/s3"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
@@ -71,8 +72,9 @@ func startControl(d *daemon) (*control, error) {
 	mux.HandleFunc("POST /reload", c.do(d.reload))
 	mux.HandleFunc("POST /mount", c.do(d.mountNow))
 	mux.HandleFunc("POST /umount", c.do(d.umountNow))
-	mux.HandleFunc("POST /warm", answer(c, d.warm))
-	mux.HandleFunc("POST /fsck", answer(c, d.fsck))
+	mux.HandleFunc("POST /flush", c.do(d.flush))
+	mux.HandleFunc("POST /warm", answerWithNews(c, d.warm))
+	mux.HandleFunc("POST /fsck", answerWithNews(c, d.fsck))
 	mux.HandleFunc("POST /gc", answer(c, d.gc))
 	c.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
@@ -125,28 +127,9 @@ var errNotRunning = &exitError{exitNotRunning, errors.New("no daemon is running;
 
 // ask sends a request to the running daemon and decodes the answer into result, if that is not nil.
 func (e environment) ask(ctx context.Context, method, path string, result any) error {
-	if err := e.checkRuntimeDir(); errors.Is(err, os.ErrNotExist) {
-		return errNotRunning
-	} else if err != nil {
-		return err
-	}
-	client := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", e.controlSocket())
-		},
-		DisableKeepAlives: true,
-	}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, http.NoBody)
+	resp, err := e.send(ctx, method, path)
 	if err != nil {
 		return err
-	}
-	resp, err := client.Do(req)
-	switch {
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return errNotRunning
-	case err != nil:
-		return fail(exitOther, "the daemon does not answer: %v", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -166,10 +149,43 @@ func (e environment) ask(ctx context.Context, method, path string, result any) e
 	return json.Unmarshal(body, result)
 }
 
+// send sends a request to the running daemon. The caller closes the answer's body.
+func (e environment) send(ctx context.Context, method, path string) (*http.Response, error) {
+	if err := e.checkRuntimeDir(); errors.Is(err, os.ErrNotExist) {
+		return nil, errNotRunning
+	} else if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", e.controlSocket())
+		},
+		DisableKeepAlives: true,
+	}}
+	req, err := http.NewRequestWithContext(ctx, method, "http://daemon"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, errNotRunning
+	case err != nil && ctx.Err() != nil:
+		return nil, fail(exitInterrupted, "interrupted")
+	case err != nil:
+		return nil, fail(exitOther, "the daemon does not answer: %v", err)
+	}
+	return resp, nil
+}
+
 // exitCodeOf returns the exit code that fits an error of the packages below. Kinds that it does not name are exitOther.
 func exitCodeOf(err error) int {
 	if exit, ok := errors.AsType[*exitError](err); ok {
 		return exit.code
+	}
+	if errors.Is(err, s3.ErrNoBucket) { // to a drive its store is away, to who names it there is none
+		return exitNotFound
 	}
 	//exhaustive:ignore
 	switch fs.KindOf(err) {

@@ -184,6 +184,7 @@ func (d *daemon) startTree(ctx context.Context) error {
 	d.tree = t
 	d.ends("cache", d.endStores)
 	d.ends("drives", t.Close)
+	d.ends("leftovers", d.endLeftovers)
 	d.ends("probes", func(context.Context) error { d.probes.Wait(); return nil })
 	for _, name := range d.cfg.driveNames() {
 		err := d.addDrive(ctx, name, d.cfg.Drives[name])

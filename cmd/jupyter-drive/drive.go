@@ -116,6 +116,7 @@ func (a *app) driveAddCommand() *cobra.Command {
 type addOptions struct {
 	drive                       driveConfig
 	readOnly, create, unchecked bool
+	resumed                     bool // whether it takes up the journal of a drive that was removed
 }
 
 func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
@@ -147,6 +148,9 @@ func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
 		return err
 	}
 	err = a.env.ask(ctx, "POST", "/reload", nil)
+	if err == nil || errors.Is(err, errNotRunning) {
+		a.tellResumed(o)
+	}
 	if errors.Is(err, errNotRunning) {
 		fmt.Fprintf(a.stderr, "Added    drive %q; it is at %s once a daemon runs: jupyter-drive up\n", name, filepath.Join(a.env.expand(c.Mount), name))
 		return nil
@@ -160,6 +164,21 @@ func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
 		return errors.Join(err, undo)              // what the daemon refuses must not keep the next one from starting
 	}
 	return a.tellAdded(ctx, c, name)
+}
+
+// tellResumed says that a drive takes up what was left of one that was removed, which from now on is its own.
+func (a *app) tellResumed(o addOptions) {
+	if !o.resumed {
+		return
+	}
+	id, err := o.drive.bucketID()
+	if err == nil {
+		err = os.Remove(filepath.Join(a.env.driveState(id), removedFile))
+	}
+	fmt.Fprintln(a.stderr, "Resumed  what was not uploaded when that bucket was removed")
+	if err != nil {
+		fmt.Fprintf(a.stderr, "Warning  %v\n", err)
+	}
 }
 
 // tellAdded says where the running daemon shows a new drive, or why it does not and what to do.
@@ -221,7 +240,11 @@ func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error
 			return fail(exitConflict, "%s %s drive %q; see: jupyter-drive drive list", o.drive.URL, how, other)
 		}
 	}
-	o.drive.ID = fs.NewDriveID().String()
+	id, resumed := a.env.findRemoved(o.drive)
+	if !resumed {
+		id = fs.NewDriveID()
+	}
+	o.drive.ID, o.resumed = id.String(), resumed
 	if o.unchecked {
 		return nil
 	}

@@ -52,7 +52,10 @@ func (a *app) driveRemove(ctx context.Context, name string, force bool) error {
 	}
 	fmt.Fprintf(a.stderr, "Removed  drive %q; its files stay at %s\n", name, d.URL)
 	if kept != "" {
-		fmt.Fprintf(a.stderr, "Kept     what was not uploaded, in %s\n", kept)
+		if err := writeRemoved(kept, d); err != nil {
+			return fail(exitOther, "what was not uploaded is in %s, but adding the bucket again will not find it: %v", kept, err)
+		}
+		fmt.Fprintf(a.stderr, "Kept     what was not uploaded, in %s; to upload it after all: %s\n", kept, d.addCommand(name))
 		return nil
 	}
 	return a.removeState(d)
@@ -60,51 +63,51 @@ func (a *app) driveRemove(ctx context.Context, name string, force bool) error {
 
 // mayRemove refuses to remove a bucket of which something is not uploaded. With force it returns the folder where that stays instead.
 func (a *app) mayRemove(ctx context.Context, name string, d driveConfig, force bool) (kept string, err error) {
-	n, err := a.pending(ctx, name, d)
+	left, err := a.pending(ctx, name, d)
 	if err != nil {
 		return "", err
 	}
 	id, err := d.bucketID()
 	switch {
-	case err != nil || n == 0:
+	case err != nil || left.changes == 0:
 		return "", err
 	case force:
 		return a.env.driveState(id), nil
 	}
-	return "", fail(exitUnflushed, "%d changes of drive %q are not uploaded yet; see: jupyter-drive status. To remove it all the same: --force", n, name)
+	return "", fail(exitUnflushed, "%s of drive %q are not uploaded yet; see: jupyter-drive status. To remove it all the same: --force", left, name)
 }
 
-// pending returns how many changes of a bucket the store does not have, from the daemon, or without one from the drive's state.
-func (a *app) pending(ctx context.Context, name string, d driveConfig) (int, error) {
+// pending returns what a bucket's store does not have, from the daemon, or without one from the drive's state.
+func (a *app) pending(ctx context.Context, name string, d driveConfig) (leftover, error) {
 	var s status
 	err := a.env.ask(ctx, "GET", "/status", &s)
 	if err == nil {
 		for _, x := range s.Drives {
 			if x.Name == name && x.Store != nil {
-				return x.Store.Pending, nil
+				return leftover{state: x.Store.State, changes: x.Store.Pending, bytes: x.Store.Bytes}, nil
 			}
 		}
 	} else if !errors.Is(err, errNotRunning) {
-		return 0, err
+		return leftover{}, err
 	}
 	return a.pendingInState(ctx, d)
 }
 
 // pendingInState opens a drive's state with a store that is away.
-func (a *app) pendingInState(ctx context.Context, d driveConfig) (int, error) {
+func (a *app) pendingInState(ctx context.Context, d driveConfig) (leftover, error) {
 	id, err := d.bucketID()
 	if err != nil {
-		return 0, fail(exitConfig, "%v", err)
+		return leftover{}, fail(exitConfig, "%v", err)
 	}
 	state := a.env.driveState(id)
 	if _, err := os.Stat(state); errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return leftover{}, nil
 	}
-	n, err := pendingAt(ctx, id, state)
+	left, err := pendingAt(ctx, id, state)
 	if err != nil {
-		return 0, &exitError{exitCodeOf(err), err}
+		return left, &exitError{exitCodeOf(err), err}
 	}
-	return n, nil
+	return left, nil
 }
 
 // removeState removes the state folder of a drive of which nothing is pending. The daemon, if one runs, has let go of it.

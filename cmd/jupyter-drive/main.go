@@ -92,9 +92,6 @@ func run(ctx context.Context, args []string, env environment, stdin io.Reader, s
 	a := &app{env: env, stdin: stdin, stdout: stdout, stderr: stderr}
 	cmd := a.command()
 	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
 	called, err := cmd.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
@@ -129,6 +126,9 @@ func (a *app) command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout) // before the completion command is made, which keeps it
+	root.SetErr(a.stderr)
 	root.PersistentFlags().StringVar(&a.configPath, "config", "", "configuration file (default "+a.env.configFile()+")")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log more to stderr")
 	root.AddCommand(

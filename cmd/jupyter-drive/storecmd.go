@@ -25,6 +25,20 @@ type fsckResult struct {
 	Damaged  int64    `json:"damaged_bytes"` // dropped; they are fetched again when they are read
 	Pending  int      `json:"pending"`
 	Findings []string `json:"findings,omitempty"`
+	Error    string   `json:"error,omitempty"` // why the store could not be compared
+}
+
+// askLong has the daemon do something long, and tells on stderr how far it is.
+func (a *app) askLong(ctx context.Context, doing, path string, result any) error {
+	p := a.newProgress()
+	defer p.end()
+	return a.env.askWithNews(ctx, path, func(n news) {
+		text := fmt.Sprintf("%s %d files, %s", doing, n.Files, sizeText(n.Bytes))
+		if n.Drive != "" {
+			text = fmt.Sprintf("%s drive %s: %d files, %s", doing, n.Drive, n.Files, sizeText(n.Bytes))
+		}
+		p.tell(text)
+	}, result)
 }
 
 // gcResult is what `gc` has freed.
@@ -45,7 +59,7 @@ func (a *app) warmCommand() *cobra.Command {
 		Example: "  jupyter-drive warm data/2026\n  jupyter-drive warm ~/JupyterDrive/data/table.parquet",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r warmResult
-			if err := a.env.ask(cmd.Context(), "POST", "/warm?path="+url.QueryEscape(args[0]), &r); err != nil {
+			if err := a.askLong(cmd.Context(), "Fetching", "/warm?path="+url.QueryEscape(args[0]), &r); err != nil {
 				return err
 			}
 			if asJSON {
@@ -66,7 +80,7 @@ func (a *app) fsckCommand() *cobra.Command {
 		Example: "  jupyter-drive fsck\n  jupyter-drive fsck data --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all []fsckResult
-			if err := a.env.ask(cmd.Context(), "POST", "/fsck?drive="+url.QueryEscape(firstOf(args...)), &all); err != nil {
+			if err := a.askLong(cmd.Context(), "Checking", "/fsck?drive="+url.QueryEscape(firstOf(args...)), &all); err != nil {
 				return err
 			}
 			if asJSON {
@@ -83,9 +97,12 @@ func (a *app) fsckCommand() *cobra.Command {
 
 // writeFsck prints what was found, unless that has been printed, and fails if there was something.
 func (a *app) writeFsck(all []fsckResult, quiet bool) error {
-	bad := 0
+	bad, away := 0, 0
 	for _, r := range all {
 		bad += len(r.Findings)
+		if r.Error != "" {
+			away++
+		}
 		if quiet {
 			continue
 		}
@@ -94,9 +111,15 @@ func (a *app) writeFsck(all []fsckResult, quiet bool) error {
 		for _, f := range r.Findings {
 			fmt.Fprintln(a.stdout, "  "+f)
 		}
+		if r.Error != "" {
+			fmt.Fprintln(a.stdout, "  not compared with the store: "+r.Error)
+		}
 	}
-	if bad > 0 {
+	switch {
+	case bad > 0:
 		return fail(exitUnhealthy, "%d findings", bad)
+	case away > 0:
+		return fail(exitUnavailable, "%d of %d drives could not be compared with their stores; try again later, and see: jupyter-drive drive check", away, len(all))
 	}
 	return nil
 }

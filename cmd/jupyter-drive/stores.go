@@ -125,6 +125,7 @@ func (d *daemon) probe(name string, b *s3.Backend, keep string) {
 // backlog is a drive that brings a store up to date by itself.
 type backlog interface {
 	Status() drive.Status
+	Wait(ctx context.Context) error
 	Warm(ctx context.Context, rel string, told func(drive.Progress)) (drive.Progress, error)
 	Fsck(ctx context.Context, told func(drive.Progress)) ([]drive.Finding, drive.Progress, error)
 	GC(ctx context.Context, keepUploads, keepTrash time.Duration) (drive.Collected, error)

@@ -18,6 +18,7 @@ type storeStatus struct {
 	LocalOnly int       `json:"local_only"`       // files that are never uploaded
 	Hidden    int64     `json:"hidden,omitempty"` // keys that cannot be paths
 	Offline   bool      `json:"offline"`          // the store did not answer a moment ago
+	State     string    `json:"state"`            // the folder of its journal: what is not uploaded is there
 
 	Errors    []storeTrouble  `json:"errors,omitempty"`
 	Conflicts []storeConflict `json:"conflicts,omitempty"` // since the daemon has started
@@ -61,8 +62,11 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 	d.mu.Lock()
 	cache, c := d.stores.cache, d.cfg.Drives[s.Name]
 	d.mu.Unlock()
-	if id, err := c.bucketID(); err == nil && cache != nil {
-		s.Store.Cached = cache.Used(id.String())
+	if id, err := c.bucketID(); err == nil {
+		s.Store.State = d.env.driveState(id)
+		if cache != nil {
+			s.Store.Cached = cache.Used(id.String())
+		}
 	}
 	add := func(code, text string, severity fs.Severity) {
 		problems = append(problems, problem{Code: code, Text: "drive " + s.Name + ": " + text, Severity: severityName(severity)})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/url"
 	"os"
@@ -16,7 +15,7 @@ import (
 )
 
 // warm fetches a file, or all below a folder, into the cache.
-func (d *daemon) warm(ctx context.Context, query url.Values) (warmResult, error) {
+func (d *daemon) warm(ctx context.Context, query url.Values, tell func(news)) (warmResult, error) {
 	p, err := d.pathOf(query.Get("path"))
 	if err != nil {
 		return warmResult{}, err
@@ -29,7 +28,7 @@ func (d *daemon) warm(ctx context.Context, query url.Values) (warmResult, error)
 	if !ok {
 		return warmResult{}, fail(exitUsage, "%q is no drive in a store: there is nothing to fetch; see: jupyter-drive drive list", name)
 	}
-	done, err := b.Warm(ctx, rel, nil)
+	done, err := b.Warm(ctx, rel, func(p drive.Progress) { tell(news{Files: p.Files, Bytes: p.Bytes}) })
 	if err != nil {
 		return warmResult{}, fail(exitCodeOf(err), "after %d files: %w", done.Files, err)
 	}
@@ -53,38 +52,72 @@ func (d *daemon) pathOf(arg string) (fs.Path, error) {
 }
 
 // fsck compares one drive, or all, with the store, and checks what is on this machine.
-func (d *daemon) fsck(ctx context.Context, query url.Values) ([]fsckResult, error) {
+func (d *daemon) fsck(ctx context.Context, query url.Values, tell func(news)) ([]fsckResult, error) {
 	d.mu.Lock()
-	cfg, cache := d.cfg, d.stores.cache
+	cfg := d.cfg
 	d.mu.Unlock()
 	only := query.Get("drive")
 	if _, known := cfg.Drives[only]; only != "" && !known {
 		return nil, fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", only)
 	}
-	all := []fsckResult{}
+	all, absent := []fsckResult{}, d.allAbsent()
 	for _, name := range cfg.driveNames() {
-		b, ok := d.backlogOf(name)
-		if !ok || (only != "" && only != name) {
+		c := cfg.Drives[name]
+		if !c.isBucket() || (only != "" && only != name) {
 			continue
 		}
-		found, seen, err := b.Fsck(ctx, nil)
+		if why := absent[name]; why != nil {
+			all = append(all, fsckResult{Drive: name, Error: why.Error()})
+			continue
+		}
+		r, err := d.fsckDrive(ctx, name, c, tell)
 		if err != nil {
 			return nil, fail(exitCodeOf(err), "drive %s: %w", name, err)
-		}
-		r := fsckResult{Drive: name, Files: seen.Files, Dirs: seen.Dirs, Pending: b.Status().Pending}
-		for _, f := range found {
-			r.Findings = append(r.Findings, fmt.Sprintf("%s: %v", f.Path, f.Err))
-		}
-		if id, err := cfg.Drives[name].bucketID(); err == nil && cache != nil {
-			checked, err := cache.Check(ctx, id.String())
-			if err != nil {
-				return nil, fail(exitCodeOf(err), "drive %s: %w", name, err)
-			}
-			r.Bytes, r.Damaged = checked.Bytes, checked.Damaged
 		}
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// fsckDrive checks one drive. That its store is away is no error and no finding, but the result says so.
+func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell func(news)) (r fsckResult, err error) {
+	b, ok := d.backlogOf(name)
+	if !ok {
+		return r, fail(exitNotFound, "it was just removed")
+	}
+	found, seen, err := b.Fsck(ctx, func(p drive.Progress) { tell(news{Drive: name, Files: p.Files, Bytes: p.Bytes}) })
+	now := b.Status()
+	r = fsckResult{Drive: name, Files: seen.Files, Dirs: seen.Dirs, Pending: now.Pending}
+	switch {
+	case isAway(err):
+		r.Error = err.Error()
+	case err != nil:
+		return r, err
+	case now.Offline:
+		r.Error = "the store does not answer"
+	}
+	for _, f := range found {
+		if isAway(f.Err) {
+			r.Error = firstOf(r.Error, f.Err.Error())
+			continue
+		}
+		r.Findings = append(r.Findings, fmt.Sprintf("%s: %v", f.Path, f.Err))
+	}
+	d.mu.Lock()
+	cache := d.stores.cache
+	d.mu.Unlock()
+	id, err := c.bucketID()
+	if err != nil || cache == nil {
+		return r, err
+	}
+	checked, err := cache.Check(ctx, id.String())
+	r.Bytes, r.Damaged = checked.Bytes, checked.Damaged
+	return r, err
+}
+
+// isAway reports whether an error is that a store does not answer.
+func isAway(err error) bool {
+	return err != nil && exitCodeOf(err) == exitUnavailable
 }
 
 // gc removes what is left of drives that are gone, and what drives have left in their stores.
@@ -139,12 +172,16 @@ func (d *daemon) removeStates(ctx context.Context, known []string, r *gcResult) 
 		if _, missing := os.Stat(filepath.Join(state, "journal")); bad != nil || isKnown[e.Name()] || missing != nil {
 			continue // a folder's state, or somebody else's
 		}
-		n, err := pendingAt(ctx, id, state)
+		left, err := pendingAt(ctx, id, state)
 		switch {
 		case err != nil:
 			r.Kept = append(r.Kept, fmt.Sprintf("%s: %v", state, err))
-		case n > 0:
-			r.Kept = append(r.Kept, fmt.Sprintf("%s: %d changes that were never uploaded", state, n))
+		case left.changes > 0:
+			text := fmt.Sprintf("%s: %s that were never uploaded", state, left)
+			if kept, ok := readRemoved(state); ok {
+				text += "; to upload them: " + kept.addCommand("NAME")
+			}
+			r.Kept = append(r.Kept, text)
 		default:
 			if err := os.RemoveAll(state); err != nil {
 				return err
@@ -153,14 +190,4 @@ func (d *daemon) removeStates(ctx context.Context, known []string, r *gcResult) 
 		}
 	}
 	return err
-}
-
-// pendingAt returns how many changes a state folder has that its store has not.
-func pendingAt(ctx context.Context, id fs.DriveID, state string) (int, error) {
-	opened, err := drive.Open(ctx, drive.Options{ID: id, Backend: away{}, State: state, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return 0, err
-	}
-	n := opened.Status().Pending
-	return n, opened.Close(ctx)
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -332,21 +331,4 @@ func (o *runOptions) tell(words firstWords) {
 	o.readyFD = 0
 	_ = json.NewEncoder(f).Encode(words)
 	_ = f.Close()
-}
-
-func (a *app) downCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "down", Short: "Write out what is pending, stop kernels, unmount and end the daemon", Args: cobra.NoArgs,
-		Example: "  jupyter-drive down\n  jupyter-drive down --timeout 5m",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.env.ask(cmd.Context(), "POST", "/stop", nil); err != nil {
-				return err
-			}
-			if err := waitUnlocked(a.env.stateDir(), 60*time.Second); err != nil {
-				return err
-			}
-			fmt.Fprintln(a.stderr, "Stopped.")
-			return nil
-		},
-	}
 }
