@@ -146,13 +146,12 @@ func (d *Drive) sameAs(ctx context.Context, j *job, info fs.Info) (bool, error) 
 func (d *Drive) keepBoth(j *job, info fs.Info) error {
 	var to string
 	err := d.settle("conflict", j.key, func(t *tx) error {
-		if t.d.at(j.keyed) != j.n || j.n == nil {
-			p := t.edit(j.keyed) // nothing is to be kept: what the store has stays
-			p.have, p.unsure = info.Version, false
-			if j.n == nil || t.d.at(j.keyed) == nil {
-				t.setPending(j.keyed, nil)
-			}
+		switch now := t.d.at(j.keyed); {
+		case now == nil:
+			t.setPending(j.keyed, nil) // nothing is to be kept: what the store has stays
 			return nil
+		case now != j.n:
+			return nil // it was saved anew meanwhile, without knowing what the store has: that is in conflict itself
 		}
 		to = t.keepBoth(j, info)
 		return nil
