@@ -139,7 +139,7 @@ func readByAPI(ctx context.Context, d *daemon.Daemon) func(string) ([]byte, erro
 		}
 		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("GET %s = %d", name, response.StatusCode)
+			return nil, fmt.Errorf("GET %s: %w", name, statusError(response.StatusCode))
 		}
 		return io.ReadAll(response.Body)
 	}
