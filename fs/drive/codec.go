@@ -104,6 +104,7 @@ const (
 	itemPending item = 4 // a key of the store is to be brought up to date
 	itemSettled item = 5 // a key is as it should be
 	itemUpload  item = 7 // an upload in parts is under way, or has ended
+	itemPart    item = 8 // the record is a part of what does not fit into one
 	itemSeq     item = 6 // sequence numbers of changes up to this one are used, in this epoch
 )
 

@@ -45,10 +45,38 @@ type replay struct {
 	lost    []inode           // whose staging files are not there
 	aside   map[uint64]string // staging files that are of no use without others, and the paths of the files they were of
 	change  encoder           // what that makes of the journal
+	parts   partial
+}
+
+// partial are the first of several records that count together.
+type partial struct {
+	id, left uint64 // left: how many are to follow
+	payload  []byte
+}
+
+// join returns what a record says, nil if it is a part and others follow. Parts of which the last was not written count for nothing.
+func (p *partial) join(payload []byte) []byte {
+	if len(payload) == 0 || item(payload[0]) != itemPart {
+		*p = partial{}
+		return payload
+	}
+	d := &decoder{b: payload[1:]}
+	id, left := d.uint(), d.uint()
+	if p.id != id || p.left != left+1 {
+		*p = partial{id: id}
+	}
+	p.left = left
+	p.payload = append(p.payload, d.b...)
+	if left > 0 {
+		return nil
+	}
+	whole := p.payload
+	*p = partial{}
+	return whole
 }
 
 func (r *replay) apply(rec journal.Record) error {
-	d := &decoder{b: rec.Payload}
+	d := &decoder{b: r.parts.join(rec.Payload)}
 	for len(d.b) > 0 && d.err == nil {
 		switch kind := item(d.byte()); kind {
 		case itemCounter:

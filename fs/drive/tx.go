@@ -180,14 +180,36 @@ func (t *tx) encode(e *encoder, n inode, seen map[inode]bool) {
 	e.node(t.d.recordOf(n))
 }
 
-// append writes a record.
+// recordSize is how many bytes go into one record. What is done together and takes more goes into several.
+const recordSize = 16 << 20
+
+// inRecords returns the records for a payload.
+func (d *Drive) inRecords(payload []byte) []journal.Entry {
+	if len(payload) <= recordSize {
+		return []journal.Entry{{Type: recordType, Payload: payload}}
+	}
+	d.last++ // not next, which may write a record itself
+	var all []journal.Entry
+	left := (len(payload)+recordSize-1)/recordSize - 1
+	for part := range slices.Chunk(payload, recordSize) {
+		e := &encoder{b: make([]byte, 0, len(part)+32)}
+		e.item(itemPart)
+		e.uint(d.last)
+		e.uint(uint64(left))
+		all = append(all, journal.Entry{Type: recordType, Payload: append(e.b, part...)})
+		left--
+	}
+	return all
+}
+
+// append writes a record, or several of which all count or none.
 func (d *Drive) append(payload []byte, settles bool) error {
 	d.hook("journal:before")
 	add := d.journal.Append
 	if settles {
 		add = d.journal.AppendSettled
 	}
-	_, err := add(journal.Entry{Type: recordType, Payload: payload})
+	_, err := add(d.inRecords(payload)...)
 	if err == nil {
 		d.hook("journal:after")
 	}
