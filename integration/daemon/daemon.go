@@ -39,6 +39,9 @@ const (
 	EndTimeout          = 20 * time.Second // for processes that were told to end when the daemon did
 )
 
+// exitProblems is the exit code of a status that tells of problems (docs/cli.md), such as a store that is away.
+const exitProblems = 10
+
 // Options say how a daemon is started. The zero value serves and mounts a first drive with the sample in it.
 type Options struct {
 	Drive   string   // folder to serve; empty: the program makes its first drive
@@ -250,7 +253,8 @@ func (d *Daemon) Status(ctx context.Context) (Status, error) {
 	cmd := d.Command("status", "--json")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := runContext(ctx, cmd); err != nil {
+	var exit *exec.ExitError
+	if err := runContext(ctx, cmd); err != nil && !(errors.As(err, &exit) && exit.ExitCode() == exitProblems) {
 		return Status{}, fmt.Errorf("status: %w\n%s", err, stderr.String())
 	}
 	var s Status
