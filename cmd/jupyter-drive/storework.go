@@ -93,8 +93,10 @@ func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell
 		r.Error = err.Error()
 	case err != nil:
 		return r, err
-	case now.Offline:
-		r.Error = "the store does not answer"
+	case now.Away != nil:
+		r.Error = now.Away.Error()
+	case now.Refused != nil:
+		r.Error = now.Refused.Error()
 	}
 	for _, f := range found {
 		if isAway(f.Err) {
