@@ -249,8 +249,9 @@ type HoleSeeker interface {
 	SeekHole(ctx context.Context, off int64, whence int) (int64, error)
 }
 
-// Passthrougher is a Handle whose bytes are exactly those of an open file of this machine, so that the kernel may read and write
-// that one by itself. The descriptor stays the handle's.
+// Passthrougher is a Handle whose bytes are exactly those of an open file of this machine as long as it is open, so that the kernel may
+// read that one by itself, and write it if the handle is open for writing. All handles of a node that offer one offer the same file. The
+// descriptor stays the handle's.
 type Passthrougher interface {
 	PassthroughFd() (fd int, ok bool)
 }

@@ -106,6 +106,10 @@ func (c *contents) adopt(path string, file *os.File, sums []uint32) (cost int64,
 		return 0, false, err
 	}
 	c.state.Lock()
+	if c.foreign {
+		c.state.Unlock()
+		return cost, false, &fs.Error{Op: "adopt", Path: path, Kind: fs.NoSpace, Err: errNoRoom}
+	}
 	if c.orphaned {
 		err = os.Remove(path)
 	} else {

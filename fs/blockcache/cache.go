@@ -101,6 +101,8 @@ type entry struct {
 	pins   int   // of them those that pin
 	uses   int
 	gone   bool // removed while open
+	lent   bool // a descriptor was handed out once: a mapping of its file may outlive the descriptor
+	seal   seal // of the contents when they were closed, if all of them were checked
 	elem   *list.Element
 	inList *list.List
 	data   *contents // while open
@@ -174,6 +176,8 @@ func (c *Cache) load(e *entry, k Key, size int64) {
 	c.unlist(e)
 	e.key, e.size = k, size
 	e.data = loadContents(&c.clock, c.dataPath(e.id), c.mapPath(e.id), k, size)
+	e.data.lent = e.lent
+	e.data.trust(e.seal)
 	c.charge(e, e.data.cost()-e.bytes)
 	c.open[e] = struct{}{}
 }
@@ -208,9 +212,9 @@ func (c *Cache) release(e *entry, pinned bool) error {
 	if e.refs > 0 {
 		return nil
 	}
-	err := e.data.close(time.Now())
-	empty := e.data.empty()
-	e.data = nil
+	seal, err := e.data.close(time.Now())
+	empty := e.data.empty() || e.data.altered()
+	e.data, e.seal = nil, seal
 	delete(c.open, e)
 	switch {
 	case e.gone:

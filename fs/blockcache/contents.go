@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 const (
@@ -61,6 +63,8 @@ type contents struct {
 	dataPath string
 	mapPath  string
 	orphaned bool // removed: nothing may be created under the paths any more
+	lent     bool // whoever maps the file must not see holes made
+	foreign  bool // the file has bytes that are not the key's: nothing is stored in it any more
 	data     *os.File
 	maps     *os.File
 	chunks   map[int64]*chunk
@@ -107,14 +111,16 @@ func (c *contents) complete() bool {
 	return c.count == units(c.size)
 }
 
-// close closes the files and notes when they were used last.
-func (c *contents) close(now time.Time) error {
+// close closes the files and notes when they were used last. It returns the seal by which they are known again, if all was checked.
+func (c *contents) close(now time.Time) (s seal, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
 	c.state.Lock()
 	defer c.state.Unlock()
-	var err error
+	if c.data != nil && c.allChecked() {
+		s = sealOf(c.data)
+	}
 	if c.maps != nil {
 		tv := unix.NsecToTimeval(now.UnixNano())
 		err = unix.Futimes(int(c.maps.Fd()), []unix.Timeval{tv, tv})
@@ -124,7 +130,7 @@ func (c *contents) close(now time.Time) error {
 			err = errors.Join(err, f.Close())
 		}
 	}
-	return err
+	return s, err
 }
 
 // orphan keeps files from being made under a name that is no longer this one's.
@@ -252,6 +258,9 @@ func (c *contents) write(p []byte, off int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.altered() {
+		return cost, &fs.Error{Kind: fs.NoSpace, Err: errNoRoom}
+	}
 	if _, err := c.data.WriteAt(p, off); err != nil {
 		return cost, err
 	}
@@ -340,6 +349,9 @@ func (c *contents) take(first, last int64) (int64, error) {
 		freed += chunkCost
 	}
 	err := c.save(first, last)
+	if c.lent {
+		return 0, err
+	}
 	if err2 := unix.Fallocate(int(c.data.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, first*Unit, (last-first+1)*Unit); err2 != nil {
 		err = errors.Join(err, err2)
 	}
@@ -371,9 +383,11 @@ func (c *contents) uncheckedUnits() map[int64][]int64 {
 func (c *contents) ready() bool {
 	c.state.Lock()
 	defer c.state.Unlock()
-	if c.count != units(c.size) || c.data == nil {
-		return false
-	}
+	return c.count == units(c.size) && c.data != nil && !c.foreign && c.allChecked()
+}
+
+// allChecked says whether what is present was checked. The caller holds state.
+func (c *contents) allChecked() bool {
 	for _, ch := range c.chunks {
 		for _, un := range ch.units {
 			if un.state == unchecked {

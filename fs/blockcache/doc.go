@@ -9,12 +9,14 @@
 // # Rules
 //
 //   - The version is part of the key: what is cached cannot be out of date.
-//   - A unit that was there when the cache was opened is checked once before it is first served, or by Verify. A damaged one is dropped and
-//     is absent then: its bytes are never served.
+//   - A unit that was there when the cache was opened is checked once before it is first served, or by Verify, and again if the file was
+//     changed while it was closed. A damaged one is dropped and is absent then: its bytes are never served.
 //   - Space is taken before anything is written, so that the limit holds while many write. Room is made by removing the files which nobody has
 //     open, those first that were used once only, then chunks of open files, those first that were read already. Pinned files
-//     are left alone: those with a descriptor handed out, and those that were asked to stay. When nothing can go, WriteAt fails with
+//     are left alone: those with a descriptor handed out, and those that were asked to stay. Where a descriptor was handed out once, chunks
+//     are never evicted, only the whole file: a mapping may be left. When nothing can go, WriteAt fails with
 //     NoSpace, and the caller does without the cache.
+//   - Who has a descriptor may see others change the file (Alter). What was changed is no part of the key any more.
 //   - The directory may be deleted while nobody uses it. What cannot be understood in it is removed.
 //
 // # Concurrency

@@ -116,12 +116,15 @@ func (c *Cache) evictClosed(from *list.List, target int64) {
 func (c *Cache) openBytes() int64 {
 	var n int64
 	for e := range c.open {
-		if e.pins == 0 {
+		if !e.fixed() {
 			n += e.bytes
 		}
 	}
 	return n
 }
+
+// fixed reports whether nothing of an open entry may be taken away. The caller holds mu.
+func (e *entry) fixed() bool { return e.pins > 0 || e.lent }
 
 // candidate is a chunk of an open file that may go.
 type candidate struct {
@@ -172,7 +175,7 @@ func (c *Cache) candidates() []candidate {
 	defer c.mu.Unlock()
 	var all []candidate
 	for e := range c.open {
-		if e.pins == 0 {
+		if !e.fixed() {
 			all = e.data.candidates(all, e)
 		}
 	}

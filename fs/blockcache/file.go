@@ -225,8 +225,17 @@ func (f *File) pin() {
 	f.data.setPinned(true)
 }
 
+// Unchecked returns how many bytes Verify would read.
+func (f *File) Unchecked() int64 {
+	var n int64
+	for _, us := range f.data.uncheckedUnits() {
+		n += int64(len(us)) * Unit
+	}
+	return n
+}
+
 // Descriptor returns the file's contents as a file that can only be read, if they are complete and checked. They stay so until Close, which
-// closes the descriptor too.
+// closes the descriptor too, or Alter. No part of them is evicted alone from then on: who has mapped the file would see zeros.
 func (f *File) Descriptor() (*os.File, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -246,7 +255,18 @@ func (f *File) Descriptor() (*os.File, bool) {
 		return nil, false
 	}
 	f.descriptor = file
+	f.lend()
 	return file, true
+}
+
+// lend notes that the descriptor was handed out.
+func (f *File) lend() {
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	f.entry.lent = true
+	f.data.state.Lock()
+	defer f.data.state.Unlock()
+	f.data.lent = true
 }
 
 // Close ends this use of the key. A second call does nothing.

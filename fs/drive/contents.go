@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -55,6 +56,7 @@ type contents struct {
 	cause fs.Cause     // of the last write
 
 	writing []*handle // in the order in which they were opened; guarded by Drive.mu
+	lent    *lent     // what the kernel reads by itself; nil = nothing
 }
 
 // acquire counts a handle. The caller holds Drive.mu.
@@ -90,6 +92,7 @@ func (f *file) release(writes bool) {
 	}
 	f.d.unref(f.open.v.stack)
 	delete(f.d.unsaved, f.open)
+	f.open.lent.close(f.d.log) // without handles nobody else has it
 	f.open, f.live = nil, nil
 	if !f.named() {
 		f.d.drop(f)
@@ -198,6 +201,7 @@ func (c *contents) write(ctx context.Context, p []byte, off int64) error {
 	if err := l.write(p, off); err != nil {
 		return c.broken(ctx, l, err)
 	}
+	c.show(off, int64(len(p)), func(f *os.File) error { _, err := f.WriteAt(p, off); return err })
 	c.edited(ctx, max(c.v.size, off+int64(len(p))))
 	return nil
 }
@@ -206,6 +210,7 @@ func (c *contents) write(ctx context.Context, p []byte, off int64) error {
 // not show when it does. The caller holds mu.
 func (c *contents) broken(ctx context.Context, l *layer, why error) error {
 	err := l.cut(c.v.size)
+	c.showSize(c.v.size)
 	c.edited(ctx, c.v.size)
 	return errors.Join(why, err)
 }
@@ -224,6 +229,7 @@ func (c *contents) truncate(ctx context.Context, size int64) error {
 	if err := l.cut(size); err != nil {
 		return err
 	}
+	c.showSize(size)
 	c.edited(ctx, size)
 	return nil
 }
@@ -257,6 +263,10 @@ func (c *contents) allocate(ctx context.Context, off, n int64, mode uint32) erro
 		if err := l.zero(span{off, min(off+n, size)}); err != nil {
 			return c.broken(ctx, l, err)
 		}
+		c.show(off, min(off+n, size)-off, func(f *os.File) error { return zeroFile(f, off, min(off+n, size)) })
+	}
+	if size > c.v.size {
+		c.showSize(size)
 	}
 	c.edited(ctx, size)
 	return nil

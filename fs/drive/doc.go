@@ -23,6 +23,8 @@
 //     node. While the store cannot be reached, what is known serves, after a restart too: see [Options].Listings. What is not known is
 //     asked for until the store has been out of reach for [Options].Deadline. The drive asks it all the time whether it is back, and
 //     whether it lets the drive in again if it does not.
+//   - A file that is whole in the cache is lent to the kernel ([fs.Passthrougher]) while it is open for reading. The lent file has
+//     the bytes of the open file all the time, also what others write to it meanwhile.
 //   - Every number (inode, version, change) is used once, also over restarts.
 //
 // # Errors

@@ -37,6 +37,9 @@ type Drive struct {
 	loads  sync.WaitGroup // of directories; none begins once closed is set
 	keeper keeper
 
+	background sync.WaitGroup // what else runs until ctx ends
+	checking   sync.Mutex     // held while something is checked in the background
+
 	progress progress
 	hidden   atomic.Int64
 	reach    reach
@@ -202,6 +205,7 @@ func (d *Drive) Close(context.Context) error {
 	d.stop()
 	d.loads.Wait()
 	<-d.queue.end
+	d.background.Wait()
 	return fs.Wrap("close drive", d.opts.Name, d.end())
 }
 

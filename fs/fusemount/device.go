@@ -8,6 +8,7 @@ import (
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // newServer mounts. A kernel or a shell must not inherit the FUSE device: it could answer in our place, and the mount of a daemon that
@@ -19,7 +20,35 @@ func (m *Server) newServer(opts *gofuse.Options) (*fuse.Server, error) {
 		defer syscall.ForkLock.RUnlock()
 		defer keepFromChildren("/dev/fuse")
 	}
-	return fuse.NewServer(gofuse.NewNodeFS(m.root, opts), m.mountpoint, &opts.MountOptions)
+	return fuse.NewServer(&requests{gofuse.NewNodeFS(m.root, opts), m}, m.mountpoint, &opts.MountOptions)
+}
+
+// requests are those of the kernel, before go-fuse makes them operations of nodes.
+type requests struct {
+	fuse.RawFileSystem
+	m *Server
+}
+
+// Release ends a handle. Only when go-fuse is done with it may the node be opened in another way: until then what is opened gets the
+// file that the kernel reads by itself.
+func (r *requests) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
+	r.RawFileSystem.Release(cancel, in)
+	if f, ok := r.m.leaving.LoadAndDelete(cancel); ok {
+		h, _ := f.(*handle)
+		h.n.closed(h)
+	}
+}
+
+// canPassThrough reports whether the kernel takes files to read and write by itself: it must know how, and the daemon must have
+// CAP_SYS_ADMIN.
+func canPassThrough(server *fuse.Server) bool {
+	fd, err := unix.MemfdCreate("probe", unix.MFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer closeFd(fd)
+	id, errno := server.RegisterBackingFd(&fuse.BackingMap{Fd: int32(fd)})
+	return errno == 0 && server.UnregisterBackingFd(id) == 0
 }
 
 // keepFromChildren closes this process's descriptors of a device in processes that it starts from now on.

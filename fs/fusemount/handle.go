@@ -23,7 +23,7 @@ type handle struct {
 	writes      bool
 	echo        bool // of the echo thread: nothing is to be done with it
 	passthrough bool
-	fd          int // what the kernel may read and write by itself; -1 = nothing
+	fd          int // what the kernel may read, and write if writes, by itself; -1 = nothing
 
 	authors authors
 
@@ -44,6 +44,9 @@ func (f *handle) PassthroughFd() (int, bool) { return f.fd, f.passthrough && f.f
 func (f *handle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	if f.echo {
 		return nil, syscall.EBADF
+	}
+	if f.fd >= 0 && !f.view.Nodes().Live(f.n.fs) {
+		return fuse.ReadResultFd(uintptr(f.fd), off, len(dest)), 0 // from there to the kernel without a copy
 	}
 	n, err := f.h.ReadAt(context.WithoutCancel(ctx), dest, off)
 	if err != nil && !errors.Is(err, io.EOF) && fs.KindOf(err) != fs.Range {
@@ -87,8 +90,20 @@ func (f *handle) Flush(ctx context.Context) syscall.Errno {
 	return errno
 }
 
-// Release ends the handle. Nobody hears of an error: what must be reported was, by Flush.
+// Release ends the handle. Nobody hears of an error: what must be reported was, by Flush. It counts as open until go-fuse has let go of
+// what the kernel read with it.
 func (f *handle) Release(ctx context.Context) syscall.Errno {
+	errno := f.end(ctx)
+	if request, ok := ctx.(*fuse.Context); ok {
+		f.n.m.leaving.Store(request.Cancel, f)
+	} else {
+		f.n.closed(f)
+	}
+	return errno
+}
+
+// end does what Release does for the file.
+func (f *handle) end(ctx context.Context) syscall.Errno {
 	var errno syscall.Errno
 	f.release.Do(func() {
 		f.n.ending(f)
@@ -98,7 +113,6 @@ func (f *handle) Release(ctx context.Context) syscall.Errno {
 				errno = fs.Errno(err)
 			}
 		}
-		f.n.closed(f)
 	})
 	return errno
 }

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gofuse "github.com/hanwen/go-fuse/v2/fs"
@@ -26,6 +27,9 @@ type Server struct {
 	device     uint64 // st_dev of all that is in the mount
 	self       Caller // the daemon
 	root       *node
+
+	passthrough atomic.Bool // the kernel can read and write by itself
+	leaving     sync.Map    // handles that go-fuse is releasing, by the channel that tells of the request's end: that is the request's own
 
 	table     table
 	handles   handles
@@ -115,6 +119,7 @@ func (m *Server) serve() error {
 	if err := server.WaitMount(); err != nil {
 		return errors.Join(m.mountError(err), m.host.detach(context.Background(), m.mountpoint))
 	}
+	m.passthrough.Store(!m.opts.NoPassthrough && canPassThrough(server))
 	if at, err := mountAt(m.mountpoint); err == nil && at != nil {
 		m.device = at.device
 	}

@@ -143,7 +143,7 @@ func (n *node) opened(f *handle) *handle {
 		return nil
 	}
 	if len(n.open) == 0 {
-		n.passthrough = f.fd >= 0
+		n.passthrough = f.fd >= 0 && n.m.passthrough.Load()
 		n.direct = n.direct || n.passthrough
 	}
 	n.open = append(n.open, f)
