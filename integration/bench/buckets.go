@@ -69,6 +69,9 @@ func runBuckets(ctx context.Context) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
+	if err := b.ownRows(ctx); err != nil || len(os.Args) > 2 && os.Args[2] == "own" {
+		return err
+	}
 	return b.compare(ctx)
 }
 

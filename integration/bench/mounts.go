@@ -37,16 +37,20 @@ func programs() []program {
 
 // startDrive runs the built program with the bucket as its root.
 func startDrive(ctx context.Context, b *bucket) (string, func() error, error) {
+	return startBinary(ctx, b.binary, b.proxy.URL, b.server.Env())
+}
+
+func startBinary(ctx context.Context, binary, endpoint string, keys []string) (string, func() error, error) {
 	box, err := sandbox.New()
 	if err != nil {
 		return "", nil, err
 	}
-	add := exec.CommandContext(ctx, b.binary, "drive", "add", "data", "s3://"+versitygw.Bucket, "--endpoint", b.proxy.URL, "--path-style", "--no-check")
-	add.Env, add.Dir = append(box.Env(), b.server.Env()...), box.Home
+	add := exec.CommandContext(ctx, binary, "drive", "add", "data", "s3://"+versitygw.Bucket, "--endpoint", endpoint, "--path-style", "--no-check")
+	add.Env, add.Dir = append(box.Env(), keys...), box.Home
 	if out, err := add.CombinedOutput(); err != nil {
 		return "", nil, errors.Join(fmt.Errorf("drive add: %w\n%s", err, out), box.Close())
 	}
-	d, err := daemon.Start(ctx, daemon.Options{Box: box, Binary: b.binary, Env: b.server.Env(), Args: []string{"--root", "data"}})
+	d, err := daemon.Start(ctx, daemon.Options{Box: box, Binary: binary, Env: keys, Args: []string{"--root", "data"}})
 	if err != nil {
 		return "", nil, errors.Join(err, box.Close())
 	}
