@@ -102,6 +102,13 @@ func startDaemon(ctx context.Context, a *app, cfg *config, o runOptions) (*daemo
 	return d, nil
 }
 
+// present returns the configuration that counts now, which a reload replaces but never changes, and the mount, nil without one.
+func (d *daemon) present() (*config, *fusemount.Server) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cfg, d.mount
+}
+
 // collectGarbage collects all the time while JUPYTER_DRIVE_DEBUG_GC is 1. It is for tests: a collection stops all threads, which shows
 // any that waits in a system call on our own mount.
 func (d *daemon) collectGarbage() {

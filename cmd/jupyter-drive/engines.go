@@ -80,7 +80,8 @@ func (d *daemon) python() string {
 func (d *daemon) pythonFault() error {
 	named, by := d.opts.python, "--python "+d.opts.python
 	if named == "" {
-		named, by = d.cfg.Kernels.Python, "[kernels] python = "+strconv.Quote(d.cfg.Kernels.Python)
+		cfg, _ := d.present()
+		named, by = cfg.Kernels.Python, "[kernels] python = "+strconv.Quote(cfg.Kernels.Python)
 	}
 	path := d.env.expand(named)
 	if named == "" || !d.opts.noMount && within(path, d.mountpoint) { // the daemon must not look into its own mount

@@ -191,9 +191,7 @@ func (a *app) config() (*config, error) {
 
 // status gathers the daemon's state.
 func (d *daemon) status(context.Context) status {
-	d.mu.Lock()
-	cfg, mount := d.cfg, d.mount
-	d.mu.Unlock() // what follows may wait for a disk
+	cfg, mount := d.present()
 	s := status{
 		Version: version, PID: os.Getpid(), Started: d.started, URL: d.url, Root: d.opts.root, JupyterLab: d.labVersion, Config: cfg.path,
 		Drives: []driveStatus{}, Users: len(cfg.Users), Problems: []problem{},

@@ -53,9 +53,7 @@ func (d *daemon) pathOf(arg string) (fs.Path, error) {
 
 // fsck compares one drive, or all, with the store, and checks what is on this machine.
 func (d *daemon) fsck(ctx context.Context, query url.Values, tell func(news)) ([]fsckResult, error) {
-	d.mu.Lock()
-	cfg := d.cfg
-	d.mu.Unlock()
+	cfg, _ := d.present()
 	only := query.Get("drive")
 	if _, known := cfg.Drives[only]; only != "" && !known {
 		return nil, fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", only)

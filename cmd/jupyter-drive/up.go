@@ -179,15 +179,16 @@ func driveNameOf(folder string) string {
 
 // report tells where everything is: the link with the token to stdout, for scripts, and the rest to stderr.
 func report(d *daemon, stdout, stderr io.Writer, end string) {
+	cfg, mount := d.present()
 	absent := d.allAbsent()
-	for _, name := range d.cfg.driveNames() {
+	for _, name := range cfg.driveNames() {
 		if why := absent[name]; why != nil {
 			fmt.Fprintf(stderr, "Missing  %v\n         %s\n", why, absentStep(name, why))
 			continue
 		}
-		fmt.Fprintf(stderr, "Drive    %-10s %s\n", name, d.cfg.Drives[name].URL)
+		fmt.Fprintf(stderr, "Drive    %-10s %s\n", name, cfg.Drives[name].URL)
 	}
-	if d.mount != nil {
+	if mount != nil {
 		fmt.Fprintf(stderr, "Mounted  %s\n", d.mountpoint)
 	}
 	if d.url != "" {
