@@ -19,8 +19,8 @@ func TestSavedAnewInConflict(t *testing.T) {
 		first, then func(p program)
 		want        string // what the copy of the conflict has; "" = there is none
 	}{
-		{"saved, saved", func(p program) { p.replace("f", "zoe 1") }, func(p program) { p.replace("f", "zoe 2") }, "zoe 2"},
-		{"saved, removed", func(p program) { p.replace("f", "zoe 1") }, func(p program) { p.remove("f") }, ""},
+		{"saved, saved", func(p program) { p.save("zoe 1") }, func(p program) { p.save("zoe 2") }, "zoe 2"},
+		{"saved, removed", func(p program) { p.save("zoe 1") }, func(p program) { p.remove("f") }, ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -35,12 +35,12 @@ func TestSavedAnewInConflict(t *testing.T) {
 					return nil
 				}})
 				a := program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t), Actor: "ada"})}
-				a.replace("f", "base")
+				a.save("base")
 				a.must("Wait", a.d.Wait(a.ctx))
 				z := program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t), Actor: "zoe"})}
 				_, err := treeOf(z.ctx, z.d)
 				z.must("List", err)
-				a.replace("f", "ada")
+				a.save("ada")
 				a.must("Wait", a.d.Wait(a.ctx))
 				c.first(z)
 				then := func() { c.then(z) }
@@ -68,9 +68,9 @@ func TestSavedAnewInConflict(t *testing.T) {
 	}
 }
 
-// replace saves a file as the API does.
-func (p program) replace(path, text string) {
+// save saves f as the API does.
+func (p program) save(text string) {
 	p.t.Helper()
-	_, err := p.d.Replace(p.ctx, path, strings.NewReader(text), fs.ReplaceOptions{})
-	p.must("replace "+path, err)
+	_, err := p.d.Replace(p.ctx, "f", strings.NewReader(text), fs.ReplaceOptions{})
+	p.must("Replace", err)
 }
