@@ -94,7 +94,8 @@ need-run:
 
 need-test: need-python need-run
 	@.ci/need gcc 'command -v cc' libc6-dev 'test -e /usr/include/stdlib.h' nodejs 'command -v node' npm 'command -v npm' \
-	  chromium 'command -v chromium || command -v chromium-browser || command -v google-chrome'
+	  chromium 'command -v chromium || command -v chromium-browser || command -v google-chrome' \
+	  git 'command -v git' rsync 'command -v rsync' vim 'command -v vim'
 
 .PHONY: test-tools
 test-tools: ui $(TEST_VENV)/.installed $(NODE_MODULES)/.installed $(VERSITYGW) | need-test
