@@ -108,16 +108,21 @@ func (h *handle) commit(ctx context.Context) error {
 
 // commitNew is commit also for a new file to which nothing was written.
 func (h *handle) commitNew(ctx context.Context) error {
-	h.f.d.mu.RLock()
-	isNew := h.made && h.f.m.at.version == "" && h.f.m.get().content == nil
-	h.f.d.mu.RUnlock()
-	if isNew && !h.owes.Load() {
-		if err := h.c.truncate(ctx, h.c.size()); err != nil {
-			return err
-		}
-		h.owes.Store(true)
+	if err := h.commit(ctx); err != nil || !h.made || !h.f.isNew() {
+		return err
 	}
+	if err := h.c.truncate(ctx, h.c.size()); err != nil {
+		return err
+	}
+	h.owes.Store(true)
 	return h.commit(ctx)
+}
+
+// isNew reports whether nothing of a file was committed yet.
+func (f *file) isNew() bool {
+	f.d.mu.RLock()
+	defer f.d.mu.RUnlock()
+	return f.m.at.version == "" && f.m.get().content == nil
 }
 
 // Node returns the node that was opened.

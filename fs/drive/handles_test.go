@@ -112,3 +112,27 @@ func TestGoneVersionIsLookedUp(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
+
+// TestCloseUploadOfANewFile closes a handle while another one is making the file: there is nothing yet for the store to take.
+func TestCloseUploadOfANewFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		p := program{t, t.Context(), open(t, Options{Backend: b, Close: CloseUpload})}
+		maker := p.create("f")
+		other, err := maker.Node().Open(p.ctx, fs.OpenReadWrite)
+		p.must("Open", err)
+		p.must("Flush", other.Flush(p.ctx))
+		p.must("Release", other.Release(p.ctx))
+		if _, _, ok := b.Contents("f"); ok {
+			t.Error("the store has a file of which nothing was committed")
+		}
+		_, err = maker.WriteAt(p.ctx, nil, 0)
+		p.must("WriteAt", err)
+		p.must("Flush", maker.Flush(p.ctx))
+		if got, _, ok := b.Contents("f"); !ok || len(got) > 0 {
+			t.Errorf("after its close the store has %q, %v, want an empty file", got, ok)
+		}
+		p.must("Release", maker.Release(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}

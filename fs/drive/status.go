@@ -117,7 +117,7 @@ func (d *Drive) waitFor(ctx context.Context, f *file) error {
 		changed := d.progress.next()
 		d.mu.Lock()
 		var p *pending
-		if f.named() {
+		if f.named() && (f.m.at.version != "" || f.m.get().content != nil) { // of another nothing was committed
 			p = d.pending[keyOf(f)]
 		}
 		var err error
