@@ -271,18 +271,25 @@ func (d *Drive) put(ctx context.Context, j *job) error {
 	return err
 }
 
-// lostBase works in that bytes under those that were written are gone from the store. What others have put there gets the path; what
-// was written stays in the journal, and the upload is an error that Status tells.
+// lostBase works in that bytes under those that were written are gone from the store. What others have put there gets the path, and what
+// was written is uploaded without them: zeros are in their place.
 func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
-	if j.v.at.key == j.key {
-		switch info, err := d.stat(ctx, j.key); {
-		case err == nil && info.Version != j.v.at.version:
-			return d.conflict(ctx, j)
-		case err != nil && fs.KindOf(err) != fs.NotExist:
-			return err
-		}
+	info, err := d.stat(ctx, j.v.at.key)
+	switch {
+	case err != nil && fs.KindOf(err) != fs.NotExist:
+		return err
+	case err == nil && info.Version == j.v.at.version:
+		return why // they are there again, or were all the time
+	case err == nil && j.v.at.key == j.key:
+		return d.conflict(ctx, j)
 	}
-	return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Stale, Err: why, Hint: "others have replaced or removed the version of which a part was changed here"}
+	none := func(_ context.Context, p []byte, _ int64) error { clear(p); return nil }
+	info, err = d.stream(ctx, j.key, io.NewSectionReader(&viewReader{ctx: ctx, v: &j.v, from: none}, 0, j.v.size), d.writeOptions(j))
+	if err == nil {
+		d.log.Warn("others have replaced or removed the version of which a part was changed here: zeros are in the place of the rest",
+			"drive", d.opts.Name, "key", j.key)
+	}
+	return d.wrote(ctx, j, info, err)
 }
 
 // send chooses how contents are sent.
