@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,7 @@ func run(t *testing.T, env []string, dir, script string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `cd "$DIR" && { `+script+`
 }`)
-	cmd.Env = append(env, "DIR="+dir)
+	cmd.Env = slices.Concat(env, []string{"DIR=" + dir})
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("in %s: %v\n%s", dir, err, out)
