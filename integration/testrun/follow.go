@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -105,7 +107,7 @@ func (f *follower) testEnded(id testID, action string) {
 func (f *follower) packageEnded(id testID, e event) {
 	switch {
 	case e.Action == "fail" && !f.failures[id]:
-		output := f.written(id)
+		output := f.unended(id.pkg) + f.written(id)
 		if b := f.builds[e.FailedBuild]; b != nil {
 			output = b.String() + output
 		}
@@ -124,6 +126,27 @@ func (f *follower) fail(id testID, output string) {
 	for up, ok := id, true; ok; up, ok = up.parent() {
 		f.failures[up] = true
 	}
+}
+
+// unended is what the tests of a package wrote that have not ended: their process ended before them.
+func (f *follower) unended(pkg string) string {
+	var all strings.Builder
+	ids := slices.SortedFunc(maps.Keys(f.output), func(a, b testID) int { return strings.Compare(a.test, b.test) })
+	for _, id := range ids {
+		if id.pkg == pkg && id.test != "" {
+			fmt.Fprintf(&all, "%s had not ended:\n%s\n", id.test, shorten(f.written(id)))
+		}
+	}
+	return all.String()
+}
+
+// shorten leaves the middle of a long text out: how a process died is at the beginning of what it wrote last, and at the end.
+func shorten(text string) string {
+	const head, tail = 8 << 10, 2 << 10
+	if len(text) <= head+tail {
+		return text
+	}
+	return text[:head] + "\n[...]\n" + text[len(text)-tail:]
 }
 
 func (f *follower) written(id testID) string {
