@@ -85,13 +85,13 @@ func (r *reach) refusal() error {
 	return r.refused
 }
 
-// isAway reports whether an error says that the store gave no answer.
+// isAway reports whether an error says that the store gave no answer: to a write, that not even what became of it could be asked.
 func isAway(err error) bool {
 	if err == nil {
 		return false
 	}
 	kind := fs.KindOf(err)
-	return kind == fs.Unavailable || kind == fs.Timeout
+	return kind == fs.Unavailable || kind == fs.Timeout || kind == fs.UnknownOutcome
 }
 
 // isRefusal reports whether an error says that the store does not let this drive in.

@@ -273,3 +273,35 @@ func TestRefusedChanges(t *testing.T) {
 		p.must("Close", p.d.Close(p.ctx))
 	})
 }
+
+// TestAwayInAWrite has a store go away in the middle of writes: that it is not known what became of them is no sign that it is back.
+func TestAwayInAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cut atomic.Bool
+		b := mem.NewBackend(mem.BackendOptions{Before: func(_ context.Context, r mem.Request) error {
+			switch {
+			case !cut.Load():
+				return nil
+			case r.Op == "put":
+				return &fs.Error{Op: "write", Path: r.Key, Kind: fs.UnknownOutcome, Err: refused}
+			}
+			return refused
+		}})
+		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		if _, err := nodeAt(p.ctx, p.d, "none"); fs.KindOf(err) != fs.NotExist { // the names of the top are known now
+			t.Fatal(err)
+		}
+		cut.Store(true)
+		p.write("f", []byte("text"), true)
+		time.Sleep(2 * settleAfter)
+		for range 600 {
+			time.Sleep(100 * time.Millisecond)
+			if st := p.d.Status(); st.Away == nil {
+				t.Fatalf("Status() = %+v, want it away", st)
+			}
+		}
+		cut.Store(false)
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
