@@ -214,14 +214,11 @@ func treeOf(ctx context.Context, d fs.Drive) (tree, error) {
 	out := tree{}
 	var walk func(x fs.Dir, path string) error
 	walk = func(x fs.Dir, path string) error {
-		l, err := x.List(ctx)
+		entries, err := entriesOf(ctx, x)
 		if err != nil {
 			return err
 		}
-		for e, err := range fs.Entries(ctx, l) {
-			if err != nil {
-				return err
-			}
+		for _, e := range entries {
 			p := join(path, e.Name)
 			if sub, ok := e.Node.(fs.Dir); ok {
 				out[p+"/"] = ""
@@ -233,7 +230,7 @@ func treeOf(ctx context.Context, d fs.Drive) (tree, error) {
 				return fmt.Errorf("%s: %w", p, err)
 			}
 		}
-		return l.Close()
+		return nil
 	}
 	return out, walk(d.Root(), "")
 }

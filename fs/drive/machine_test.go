@@ -413,15 +413,9 @@ func listOf(ctx context.Context, d fs.Drive, path string) (string, error) {
 }
 
 func listDir(ctx context.Context, x fs.Dir) (string, error) {
-	l, err := x.List(ctx)
-	if err != nil {
-		return "", err
-	}
+	entries, err := entriesOf(ctx, x)
 	var names []string
-	for e, err := range fs.Entries(ctx, l) {
-		if err != nil {
-			return "", err
-		}
+	for _, e := range entries {
 		size := e.Attr.Size
 		if e.Attr.Type() == fs.Directory {
 			size = 0
@@ -429,7 +423,22 @@ func listDir(ctx context.Context, x fs.Dir) (string, error) {
 		names = append(names, fmt.Sprintf("%s:%d:%d", e.Name, e.Attr.Type(), size))
 	}
 	slices.Sort(names) // the drive shows what the store tells first
-	return strings.Join(names, " "), l.Close()
+	return strings.Join(names, " "), err
+}
+
+// entriesOf returns all that a directory has, in the order in which it tells it.
+func entriesOf(ctx context.Context, x fs.Dir) (all []fs.Entry, err error) {
+	l, err := x.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range fs.Entries(ctx, l) {
+		if err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+		all = append(all, e)
+	}
+	return all, l.Close()
 }
 
 func textOf(ctx context.Context, d fs.Drive, path string) (string, error) {
@@ -455,14 +464,11 @@ func dump(ctx context.Context, d fs.Drive) (string, error) {
 	var lines []string
 	var walk func(x fs.Dir, path string) error
 	walk = func(x fs.Dir, path string) error {
-		l, err := x.List(ctx)
+		entries, err := entriesOf(ctx, x)
 		if err != nil {
 			return err
 		}
-		for e, err := range fs.Entries(ctx, l) {
-			if err != nil {
-				return err
-			}
+		for _, e := range entries {
 			p := join(path, e.Name)
 			n, err := x.Lookup(ctx, e.Name)
 			if err != nil {
@@ -481,7 +487,7 @@ func dump(ctx context.Context, d fs.Drive) (string, error) {
 			}
 			lines = append(lines, fmt.Sprintf("%s %d %x\n", p, len(s), hash(s)))
 		}
-		return l.Close()
+		return nil
 	}
 	err := walk(d.Root(), "")
 	slices.Sort(lines)

@@ -125,18 +125,12 @@ func TestAway(t *testing.T) {
 }
 
 func dirNames(ctx context.Context, x fs.Dir) (string, error) {
-	l, err := x.List(ctx)
-	if err != nil {
-		return "", err
-	}
+	entries, err := entriesOf(ctx, x)
 	var names []string
-	for e, err := range fs.Entries(ctx, l) {
-		if err != nil {
-			return "", err
-		}
+	for _, e := range entries {
 		names = append(names, e.Name)
 	}
-	return strings.Join(names, " "), l.Close()
+	return strings.Join(names, " "), err
 }
 
 // TestShortlyAway asks for what only the store has while it is away for less than the deadline: it is answered.
