@@ -247,11 +247,18 @@ func (d *Drive) gaveUp(ctx context.Context, err error) error {
 	return err
 }
 
-// reasonOf returns an error without the request and the object that it came of: another request may have met the same.
+// reasonOf returns an error without the request and the object that it came of: another request may have met the same. That it is not
+// known what became of a write is for who made it; to others the store did not answer.
 func reasonOf(err error) error {
 	e, ok := errors.AsType[*fs.Error](err)
 	if !ok {
 		return &fs.Error{Kind: fs.KindOf(err), Err: err}
+	}
+	if e.Kind == fs.UnknownOutcome {
+		if inner, ok := errors.AsType[*fs.Error](e.Err); ok {
+			return reasonOf(inner)
+		}
+		return &fs.Error{Kind: fs.Unavailable, Err: e.Err}
 	}
 	why := e.Err
 	if inner, ok := errors.AsType[*fs.Error](why); ok {

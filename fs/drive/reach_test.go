@@ -290,8 +290,11 @@ func TestAwayInAWrite(t *testing.T) {
 		time.Sleep(2 * settleAfter)
 		for range 600 {
 			time.Sleep(100 * time.Millisecond)
-			if st := p.d.Status(); st.Away == nil {
+			if st := p.d.Status(); st.Away == nil || fs.KindOf(st.Away) != fs.Unavailable {
 				t.Fatalf("Status() = %+v, want it away", st)
+			}
+			if got := p.read("f"); string(got) != "text" {
+				t.Fatalf("read %q of what was written", got)
 			}
 		}
 		cut.Store(false)
