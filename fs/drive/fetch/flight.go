@@ -23,16 +23,19 @@ const (
 // errAbandoned ends a flight that nobody waits for.
 var errAbandoned = errors.New("nobody waits for it any more")
 
-// flight brings one range, from its first missing byte to its end, with as many requests as that takes.
+// flight brings one range, from its first missing byte to its end, with as many requests as that takes. It pauses where nobody wants more yet.
 type flight struct {
 	src    *source
 	owner  *Stream // that asked for it
-	ticket *ticket // replaced for each request; guarded by src.mu
-	end    int64
 	cancel context.CancelFunc
+	more   chan struct{} // tells that more is wanted, or that it is to end sooner
 
 	// Guarded by src.mu.
-	pos     int64 // what lies before was delivered
+	ticket  *ticket // replaced for each slot
+	pos     int64   // what lies before was delivered
+	until   int64   // up to where it is wanted by now
+	end     int64   // not less than until
+	long    bool    // end is far, and until moves
 	waiters []*waiter
 	lastErr error
 
@@ -40,7 +43,11 @@ type flight struct {
 	buf    []byte // while it has a slot
 	filled int    // bytes in it that were not delivered
 	rest   []byte // what was not delivered when it lost its slot: less than a unit
+	turn   int64  // bytes delivered since it got its slot
+	slots  int    // that it has had
 	tries  int    // attempts since the last byte
+	stall  *time.Timer
+	pace   pace
 }
 
 // run is the flight's goroutine.
@@ -85,6 +92,9 @@ func (f *flight) finish(err error) {
 		close(w.done)
 	}
 	f.waiters = nil
+	if f.pos < f.end {
+		s.stopped(f.pos)
+	}
 	s.mu.Unlock()
 	s.pool.leave(s)
 }
@@ -92,22 +102,17 @@ func (f *flight) finish(err error) {
 // attempt makes one request for what is missing, within a slot.
 func (f *flight) attempt(ctx context.Context) error {
 	p := f.src.pool
-	ticket := f.newTicket()
-	if err := p.slots.acquire(ctx, ticket); err != nil {
+	if err := f.takeSlot(ctx); err != nil {
 		return err
 	}
-	defer p.slots.release(ticket)
-	f.takeBuffer()
-	defer f.putBuffer()
+	defer f.giveSlot()
+	p.count(1, 0, 0)
 	before := f.received()
 	err := f.request(ctx)
-	got := f.received() - before
-	retry := int64(0)
 	if err != nil {
-		retry = 1
+		p.count(0, 0, 1)
 	}
-	p.count(1, got, retry)
-	if got > 0 {
+	if f.received() > before {
 		f.tries = 0
 		p.slots.served()
 	}
@@ -117,15 +122,23 @@ func (f *flight) attempt(ctx context.Context) error {
 	return err
 }
 
-// takeBuffer gets a buffer, with what was left over in it.
-func (f *flight) takeBuffer() {
-	f.buf = f.src.pool.buffers.get()
+// takeSlot waits for a slot and gets a buffer, with what was left over in it.
+func (f *flight) takeSlot(ctx context.Context) error {
+	p := f.src.pool
+	if err := p.slots.acquire(ctx, f.newTicket()); err != nil {
+		return err
+	}
+	f.buf = p.buffers.get()
 	f.filled = copy(f.buf, f.rest)
-	f.rest = nil
+	f.rest, f.turn = nil, 0
+	return nil
 }
 
-// putBuffer gives the buffer back. What is in it is delivered but for what is no whole unit.
-func (f *flight) putBuffer() {
+// giveSlot gives slot and buffer back, if it has them. What is in the buffer is delivered but for what is no whole unit.
+func (f *flight) giveSlot() {
+	if f.buf == nil {
+		return
+	}
 	if whole := f.filled / blockcache.Unit * blockcache.Unit; whole > 0 {
 		rest := bytes.Clone(f.buf[whole:f.filled])
 		f.filled = whole
@@ -134,22 +147,29 @@ func (f *flight) putBuffer() {
 	} else {
 		f.rest = bytes.Clone(f.buf[:f.filled])
 	}
-	f.src.pool.buffers.put(f.buf)
+	p := f.src.pool
+	p.buffers.put(f.buf)
 	f.buf, f.filled = nil, len(f.rest)
+	p.slots.release(f.ticket) // only this goroutine replaces it
 }
 
-// newTicket returns the ticket for the next request: urgent if somebody waits.
+// newTicket returns the ticket for the next slot: urgent if somebody waits.
 func (f *flight) newTicket() *ticket {
 	f.src.mu.Lock()
 	defer f.src.mu.Unlock()
-	if f.lastErr != nil { // not the first
+	if f.slots++; f.slots > 1 {
 		c := background
-		if slices.ContainsFunc(f.waiters, func(w *waiter) bool { return w.into != nil }) {
+		if f.awaited() {
 			c = foreground
 		}
 		f.ticket = newTicket(c)
 	}
 	return f.ticket
+}
+
+// awaited reports whether somebody reads what is to come. The caller holds src.mu.
+func (f *flight) awaited() bool {
+	return slices.ContainsFunc(f.waiters, func(w *waiter) bool { return w.into != nil })
 }
 
 // received returns how many bytes have come.
@@ -164,18 +184,25 @@ func (f *flight) request(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := f.src
-	stall := time.AfterFunc(s.pool.opts.Stall, func() { cancel(errStalled) })
-	defer stall.Stop()
-	from := f.received()
-	r, err := s.id.backend.Read(ctx, s.id.key, fs.ReadOptions{Off: from, Len: f.end - from, IfVersion: s.id.version})
+	f.stall = time.AfterFunc(s.pool.opts.Stall, func() { cancel(errStalled) })
+	defer func() { f.stall.Stop() }()
+	f.pace = pace{}
+	from, end := f.received(), f.limit()
+	r, err := s.id.backend.Read(ctx, s.id.key, fs.ReadOptions{Off: from, Len: end - from, IfVersion: s.id.version})
 	if err != nil {
 		return cause(ctx, err)
 	}
-	err = f.receive(r, func() { stall.Reset(s.pool.opts.Stall) })
+	err = f.receive(ctx, r)
 	if closed := r.Close(); err == nil && !f.arrived() {
 		err = closed
 	}
 	return cause(ctx, err)
+}
+
+func (f *flight) limit() int64 {
+	f.src.mu.Lock()
+	defer f.src.mu.Unlock()
+	return f.end
 }
 
 // errStalled ends a request that gives nothing.
@@ -190,13 +217,17 @@ func cause(ctx context.Context, err error) error {
 }
 
 // receive reads the body into the buffer and delivers it whenever it is full. A body that ends too early is Unavailable.
-func (f *flight) receive(r io.Reader, alive func()) error {
-	for !f.arrived() {
-		want := int(min(int64(len(f.buf)), f.end-f.pos))
+func (f *flight) receive(ctx context.Context, r io.Reader) error {
+	for {
+		until, err := f.wanted(ctx)
+		if err != nil || until <= f.pos {
+			return err
+		}
+		want := int(min(int64(len(f.buf)), until-f.pos))
 		n, err := r.Read(f.buf[f.filled:want])
 		f.filled += n
 		if n > 0 {
-			alive()
+			f.stall.Reset(f.src.pool.opts.Stall)
 		}
 		if f.filled == want {
 			f.deliver()
@@ -209,7 +240,6 @@ func (f *flight) receive(r io.Reader, alive func()) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // deliver writes the buffer to the cache, copies it to who waits, and keeps it if neither took it.
@@ -227,14 +257,19 @@ func (f *flight) deliver() {
 			s.pool.opts.Logger.Warn("cannot cache", "key", s.id.key, "error", err)
 		}
 	}
+	s.pool.count(0, int64(len(p)), 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	awaited := f.awaited()
 	if taken := f.give(p, stored); !stored && !taken {
 		s.pool.buffers.keep(s, f.pos, f.buf, f.filled)
 		f.buf = s.pool.buffers.get()
 	}
 	f.pos += int64(len(p))
+	f.turn += int64(len(p))
+	s.got += int64(len(p))
 	f.filled = 0
+	f.gauge(int64(len(p)), awaited)
 }
 
 var errNotCached = &fs.Error{Op: "fetch", Kind: fs.NoSpace, Err: errors.New("no room in the cache")}

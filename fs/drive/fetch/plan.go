@@ -10,6 +10,7 @@ const (
 	slack       = 1 << 20   // reads of a run may be this much out of order
 	tightSlack  = 128 << 10 // before it is known to be one
 	maxRuns     = 2
+	longAfter   = 512 << 10 // bytes of a run from the file's start, before more than its first request is made
 )
 
 // planner decides what one handle fetches. It is not safe for concurrent use.
@@ -23,16 +24,27 @@ type planner struct {
 type run struct {
 	start  int64 // where it began
 	next   int64 // where the next read is expected
-	ahead  int64 // up to where it was fetched
+	ahead  int64 // up to where it was asked for
 	window int64 // 0 = not known to be a run yet
 	grown  int64 // next, when the window grew last
+	width  width
 }
+
+// width tells how many requests bring a run at a time.
+type width uint8
+
+const (
+	narrow width = iota // one that goes on and on
+	wide                // many short ones
+	fixed               // one: many were tried and brought no more
+)
 
 // wish is what a read makes necessary, and what it makes likely. All ranges are of whole units, but for the file's end.
 type wish struct {
 	need    blockcache.Range   // holds the read
-	ahead   []blockcache.Range // in the order in which they are wanted
-	fetched int64              // up to where the read's run was fetched before
+	ahead   []blockcache.Range // a request each, in the order in which they are wanted
+	long    blockcache.Range   // for one request, which goes on when more is wished; empty = nothing new
+	fetched int64              // up to where the read's run was asked for before
 }
 
 func newPlanner(size, most int64) *planner {
@@ -56,8 +68,13 @@ func (p *planner) read(off, n int64) wish {
 		return wish{need: p.random(off, n)}
 	}
 	r.grow(p.most)
-	fetched := r.ahead
-	return join(wish{need: p.align(off, off+n), ahead: p.refill(r, off), fetched: fetched})
+	w := wish{need: p.align(off, off+n), fetched: r.ahead}
+	if r.width != wide {
+		w.long = p.longer(r, off)
+		return w
+	}
+	w.ahead = p.refill(r, off)
+	return join(w)
 }
 
 // join makes one request of what is needed and the first of what goes ahead, where the read is the first of a window.
@@ -119,6 +136,23 @@ func (r *run) grow(most int64) {
 	}
 }
 
+// longer returns what of the window was not asked for yet, if so much of it was used that it is worth waking the request.
+func (p *planner) longer(r *run, off int64) blockcache.Range {
+	if r.start == 0 && r.next < longAfter {
+		return blockcache.Range{}
+	}
+	step := max(r.window/8, minPiece)
+	from, to := max(r.ahead, p.align(off, off+1).Off), (r.next+r.window)/step*step
+	if r.next+r.window >= p.size {
+		to = p.size
+	}
+	if to <= from {
+		return blockcache.Range{}
+	}
+	r.ahead = to
+	return blockcache.Range{Off: from, Len: to - from}
+}
+
 // refill returns what is to be fetched ahead, if so much of the window was used that a piece is worth a request.
 func (p *planner) refill(r *run, off int64) []blockcache.Range {
 	size := min(max(r.window/8, minPiece), MaxRange)
@@ -166,9 +200,35 @@ func (p *planner) lost(off int64) {
 	r.ahead = min(r.ahead, off)
 }
 
-// stopped notes that what the last read made likely was asked for only up to off.
+// stopped notes that what was likely was asked for only up to off.
 func (p *planner) stopped(off int64) {
-	if len(p.runs) > 0 {
-		p.runs[0].ahead = min(p.runs[0].ahead, off)
+	for _, r := range p.runs {
+		if r.window > 0 && r.start <= off {
+			r.ahead = min(r.ahead, off)
+		}
+	}
+}
+
+// widen has the run that one request brings, which is at off and ends at end, be brought by many, and returns where these begin. It is false if
+// that is not to be done.
+func (p *planner) widen(off, end int64) (from int64, ok bool) {
+	for _, r := range p.runs {
+		if r.window == 0 || r.width != narrow || off < r.next-slack || off > r.ahead {
+			continue
+		}
+		size := min(max(r.window/8, minPiece), MaxRange)
+		from = min((off/size+1)*size, end)
+		r.width, r.ahead = wide, from
+		return from, true
+	}
+	return 0, false
+}
+
+// narrow has runs that are brought by many requests be brought by one again, for good.
+func (p *planner) narrow() {
+	for _, r := range p.runs {
+		if r.width == wide {
+			r.width = fixed
+		}
 	}
 }

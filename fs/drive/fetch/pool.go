@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -25,7 +26,7 @@ const (
 const (
 	// SmallFile is the size in bytes up to which a file is fetched as a whole.
 	SmallFile = 1 << 20
-	// MaxRange is the longest range in bytes that one request asks for.
+	// MaxRange is the longest range in bytes of one of several requests.
 	MaxRange = 8 << 20
 )
 
@@ -78,6 +79,7 @@ type Pool struct {
 	ctx     context.Context // of all flights
 	cancel  context.CancelFunc
 	flights sync.WaitGroup
+	idle    atomic.Int64 // flights that have a request and nothing to do
 
 	mu      sync.Mutex // guards what follows
 	sources map[sourceKey]*source

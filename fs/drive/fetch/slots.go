@@ -80,6 +80,13 @@ func (s *slots) free(t *ticket) {
 	s.admit()
 }
 
+// contended reports whether somebody waits for a slot.
+func (s *slots) contended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue[foreground])+len(s.queue[background]) > 0
+}
+
 // promote makes a ticket that is no slot yet one that somebody waits for.
 func (s *slots) promote(t *ticket) {
 	s.mu.Lock()

@@ -27,6 +27,7 @@ type source struct {
 	mu      sync.Mutex // guards what follows, and the bytes that flights copy to waiters. Pool.mu may be held, and buffers.mu is taken after it
 	streams []*Stream
 	flights []*flight // those that have not ended
+	got     int64     // bytes that flights have delivered
 }
 
 // waiter is somebody who wants bytes of a flight. It is guarded by source.mu until done is closed.
@@ -85,11 +86,7 @@ func (s *source) missing(file *blockcache.File, r blockcache.Range) []blockcache
 
 // start asks for what of a range is missing and not under way. The caller holds mu.
 func (s *source) start(st *Stream, r blockcache.Range, c class) {
-	all := s.missing(st.file, r)
-	for _, f := range s.flights {
-		all = subtract(all, f.pos, f.end)
-	}
-	for _, m := range merge(all, s.flights) {
+	for _, m := range merge(s.uncovered(st.file, r), s.flights) {
 		for off, end := m.Off, m.Off+m.Len; off < end; off += MaxRange {
 			s.launch(st, off, min(off+MaxRange, end), c)
 		}
@@ -117,16 +114,17 @@ func merge(ranges []blockcache.Range, flights []*flight) []blockcache.Range {
 }
 
 func under(r blockcache.Range, flights []*flight) bool {
-	return slices.ContainsFunc(flights, func(f *flight) bool { return f.pos < r.Off+r.Len && r.Off < f.end })
+	return slices.ContainsFunc(flights, func(f *flight) bool { return f.pos < r.Off+r.Len && r.Off < f.until })
 }
 
 // launch begins a flight. The caller holds mu.
-func (s *source) launch(st *Stream, off, end int64, c class) {
-	f := &flight{src: s, owner: st, pos: off, end: end, ticket: newTicket(c)}
+func (s *source) launch(st *Stream, off, end int64, c class) *flight {
+	f := &flight{src: s, owner: st, pos: off, until: end, end: end, ticket: newTicket(c), more: make(chan struct{}, 1)}
 	var ctx context.Context
 	ctx, f.cancel = context.WithCancel(s.pool.ctx)
 	s.flights = append(s.flights, f)
 	s.pool.flights.Go(func() { f.run(ctx) })
+	return f
 }
 
 // ahead says how many flights are under way that nobody waits for. The caller holds mu.
@@ -144,7 +142,7 @@ func (s *source) ahead() int {
 func (s *source) wait(r blockcache.Range, into []byte, urgent bool) (ws []*waiter, rest []blockcache.Range) {
 	rest = []blockcache.Range{r}
 	for _, f := range s.flights {
-		from, to := max(r.Off, f.pos), min(r.Off+r.Len, f.end)
+		from, to := max(r.Off, f.pos), min(r.Off+r.Len, f.until)
 		if from >= to {
 			continue
 		}

@@ -22,6 +22,7 @@ type store struct {
 	version    fs.Version
 	latency    time.Duration // before the first byte
 	rate       int64         // bytes per second of each request; 0 = at once
+	link       int64         // bytes per second of all requests together; 0 = no limit
 
 	// fault may give the number of bytes after which a request breaks, and the error; n < 0 = at once with the error, or not at all.
 	fault func(number int, o fs.ReadOptions) (n int64, err error)
@@ -31,6 +32,22 @@ type store struct {
 	bytes    int64
 	running  int
 	most     int
+	busy     time.Time // until when the link has bytes to carry
+}
+
+// carry waits until the link has carried n bytes more.
+func (s *store) carry(ctx context.Context, n int64) bool {
+	if s.link == 0 {
+		return true
+	}
+	s.mu.Lock()
+	if now := time.Now(); s.busy.Before(now) {
+		s.busy = now
+	}
+	s.busy = s.busy.Add(time.Duration(n * int64(time.Second) / s.link))
+	left := time.Until(s.busy)
+	s.mu.Unlock()
+	return sleep(ctx, left)
 }
 
 func (s *store) reset() {
@@ -43,6 +60,13 @@ func (s *store) asked() ([]fs.ReadOptions, int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]fs.ReadOptions{}, s.requests...), s.bytes
+}
+
+// underWay says how many requests run.
+func (s *store) underWay() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
 }
 
 func (s *store) Read(ctx context.Context, _ string, o fs.ReadOptions) (fs.Reader, error) {
@@ -118,6 +142,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n := min(int64(len(p)), b.left, 64<<10)
 	if b.s.rate > 0 && !sleep(b.ctx, time.Duration(n*int64(time.Second)/b.s.rate)) {
+		return 0, b.ctx.Err()
+	}
+	if !b.s.carry(b.ctx, n) {
 		return 0, b.ctx.Err()
 	}
 	if err := b.ctx.Err(); err != nil {

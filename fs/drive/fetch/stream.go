@@ -16,8 +16,9 @@ type Stream struct {
 	src  *source
 	file *blockcache.File // nil = not cached
 
-	mu   sync.Mutex // guards plan
-	plan *planner
+	mu    sync.Mutex // guards what follows; taken after source.mu
+	plan  *planner
+	trial trial
 }
 
 // cacheTries is how often a read begins anew because what was cached a moment before is gone.
@@ -77,16 +78,20 @@ func (st *Stream) cached(p []byte, off int64) bool {
 
 // fetchAhead asks for what will probably be read.
 func (st *Stream) fetchAhead(w wish) {
-	if len(w.ahead) == 0 {
+	if len(w.ahead) == 0 && w.long.Len == 0 {
 		return
 	}
 	st.src.mu.Lock()
 	defer st.src.mu.Unlock()
+	st.src.extend(st, w.long)
 	st.startAhead(w)
 }
 
 // startAhead is fetchAhead. The caller holds src.mu.
 func (st *Stream) startAhead(w wish) {
+	if len(w.ahead) > 0 {
+		st.judge()
+	}
 	for _, r := range w.ahead {
 		if st.src.ahead() >= st.src.pool.opts.PerFile {
 			st.mu.Lock()
@@ -134,6 +139,9 @@ func (st *Stream) request(p []byte, off int64, w wish) (ws []*waiter, there []bl
 	}
 	if len(missing) > 0 {
 		st.noteLoss(missing, w)
+	}
+	s.extend(st, w.long)
+	if len(missing) > 0 {
 		s.start(st, w.need, foreground)
 	}
 	for _, m := range missing {
