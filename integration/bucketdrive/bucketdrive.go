@@ -100,6 +100,21 @@ func (d *Drive) Start(t *testing.T) {
 	})
 }
 
+// Configure adds lines to the configuration of the next daemon.
+func (d *Drive) Configure(t *testing.T, lines string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(d.Opts.Box.Home, "config", "jupyter-drive", "config.toml"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("\n" + lines); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Forget removes what a daemon that has ended knew: its state and its cache. The bucket alone remains.
 func (d *Drive) Forget(t *testing.T) {
 	t.Helper()

@@ -3,6 +3,7 @@ package bucketdrive
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,6 +48,25 @@ func (d *Drive) Keys(t *testing.T) []string {
 func (d *Drive) Object(ctx context.Context, name string) ([]byte, error) {
 	u := url.URL{Path: "/" + versitygw.Bucket + "/" + Prefix + "/" + name}
 	return d.get(ctx, u.EscapedPath())
+}
+
+// Put makes a file of the drive in the bucket, past the daemon.
+func (d *Drive) Put(ctx context.Context, name string, body io.Reader, size int64) error {
+	u := url.URL{Path: "/" + versitygw.Bucket + "/" + Prefix + "/" + name}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, d.Server.URL+u.EscapedPath(), body)
+	if err != nil {
+		return err
+	}
+	r.ContentLength = size
+	r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
+	response, err := d.client.Do(r)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("PUT %s = %d", name, response.StatusCode)
+	}
+	return errors.Join(err, response.Body.Close())
 }
 
 func (d *Drive) get(ctx context.Context, path string) ([]byte, error) {
