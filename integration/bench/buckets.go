@@ -22,14 +22,15 @@ import (
 
 // What the bucket holds, and how far away it is.
 const (
-	latency     = 20 * time.Millisecond // of each request
-	manyObjects = 10_000                // of about 100 bytes, in many/
-	bigObject   = 512 << 20             // big.bin
-	notebook    = 200 << 10             // notebook.ipynb
-	randomReads = 300
-	newFiles    = 100
-	saves       = 30
-	saveSize    = 100 << 10
+	latency      = 20 * time.Millisecond // of each request
+	manyObjects  = 10_000                // of about 100 bytes, in many/
+	bigObject    = 512 << 20             // big.bin
+	notebook     = 200 << 10             // notebook.ipynb
+	randomReads  = 300
+	newFiles     = 100
+	missingNames = 100
+	saves        = 30
+	saveSize     = 100 << 10
 )
 
 // bucket is the server with the proxy that counts before it.
@@ -41,8 +42,8 @@ type bucket struct {
 	plain  string // a file on the local disk of the big object's size
 }
 
-// runBuckets prints what each program makes of the same work.
-func runBuckets(ctx context.Context) (err error) {
+// runBuckets prints what each program makes of the same work, or one of them, or with "own" what the built program does with what is cached.
+func runBuckets(ctx context.Context, only string) (err error) {
 	work, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
@@ -69,10 +70,12 @@ func runBuckets(ctx context.Context) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
-	if err := b.ownRows(ctx); err != nil || len(os.Args) > 2 && os.Args[2] == "own" {
-		return err
+	if only == "" || only == "own" {
+		if err := b.ownRows(ctx); err != nil || only == "own" {
+			return err
+		}
 	}
-	return b.compare(ctx)
+	return b.compare(ctx, only)
 }
 
 // fill makes the objects, past the proxy.
@@ -131,27 +134,40 @@ func (b *bucket) put(ctx context.Context, key string, body io.Reader, size int64
 
 // task is a row of the table.
 type task struct {
-	name string
-	cold bool // begins with a new mount and empty caches
-	do   func(dir string) error
+	name  string
+	cold  bool // begins with a new mount and empty caches
+	reads bool // or lists
+	do    func(dir string) error
+	plain func(context.Context) error // the same with the store's own client; nil = there is nothing like it
 }
 
-// tasks are the rows. Those that are not cold go on in the mount of the row before.
-func tasks() []task {
+// tasks are the rows, for mounts and for the store's own client. Those that are not cold go on in the mount of the row before.
+func tasks(c *sdk) []task {
 	return []task{
-		{"list of 10,000, cold", true, listMany},
-		{"list of 10,000, warm", false, listMany},
-		{"stat of all, after the list", false, statAll},
-		{"stat of 100 missing names", false, statMissing},
-		{"300 reads of 4 KiB, random", true, func(dir string) error { return readRandom(dir, 4<<10) }},
-		{"300 reads of 128 KiB, random", true, func(dir string) error { return readRandom(dir, 128<<10) }},
-		{"read of 512 MiB, cold", true, readBig},
-		{"read of 512 MiB, warm", false, readBig},
-		{"open and read of a notebook, cold", true, func(dir string) error { _, err := os.ReadFile(filepath.Join(dir, "notebook.ipynb")); return err }},
-		{"create of 100 files of 4 KiB", true, createFiles},
-		{"30 saves by rename, 1 s apart", true, func(dir string) error { return saveEach(dir, saveByRename) }},
-		{"30 saves in place, 1 s apart", true, func(dir string) error { return saveEach(dir, saveInPlace) }},
+		{"list of 10,000, cold", true, true, listMany, c.listMany},
+		{"list of 10,000, warm", false, true, listMany, c.listMany},
+		{"stat of all, after the list", false, true, statAll, nil},
+		{"stat of 100 missing names", false, true, statMissing, c.statMissing},
+		{"300 reads of 4 KiB, random", true, true, func(dir string) error { return readRandom(dir, 4<<10) }, func(ctx context.Context) error { return c.readRandom(ctx, 4<<10) }},
+		{"300 reads of 128 KiB, random", true, true, func(dir string) error { return readRandom(dir, 128<<10) }, func(ctx context.Context) error { return c.readRandom(ctx, 128<<10) }},
+		{rowCold, true, true, readBig, c.readBig},
+		{rowWarm, false, true, readBig, c.readBig},
+		{"open and read of a notebook, cold", true, true, readNotebook, c.readNotebook},
+		{"create of 100 files of 4 KiB", true, false, createFiles, c.createFiles},
+		{"30 saves by rename, 1 s apart", true, false, func(dir string) error { return saveEach(dir, saveByRename) }, c.saveEach},
+		{"30 saves in place, 1 s apart", true, false, func(dir string) error { return saveEach(dir, saveInPlace) }, c.saveEach},
 	}
+}
+
+// The rows that are set beside other speeds.
+const (
+	rowCold = "read of 512 MiB, cold"
+	rowWarm = "read of 512 MiB, warm"
+)
+
+func readNotebook(dir string) error {
+	_, err := os.ReadFile(filepath.Join(dir, "notebook.ipynb"))
+	return err
 }
 
 func listMany(dir string) error {
@@ -176,7 +192,7 @@ func statAll(dir string) error {
 }
 
 func statMissing(dir string) error {
-	for i := range 100 {
+	for i := range missingNames {
 		if _, err := os.Stat(filepath.Join(dir, "many", fmt.Sprintf("missing-%d", i))); !os.IsNotExist(err) {
 			return fmt.Errorf("a missing file: %w", err)
 		}
@@ -189,15 +205,23 @@ func readRandom(dir string, size int) error {
 	if err != nil {
 		return err
 	}
-	r := rand.New(rand.NewPCG(1, 2))
 	buf := make([]byte, size)
-	for range randomReads {
-		off := r.Int64N(bigObject-int64(size)) / 4096 * 4096
+	for _, off := range randomPlaces(size) {
 		if _, err := f.ReadAt(buf, off); err != nil {
 			return errors.Join(err, f.Close())
 		}
 	}
 	return f.Close()
+}
+
+// randomPlaces returns where random reads begin, the same for all.
+func randomPlaces(size int) []int64 {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := make([]int64, randomReads)
+	for i := range all {
+		all[i] = r.Int64N(bigObject-int64(size)) / 4096 * 4096
+	}
+	return all
 }
 
 func readBig(dir string) error {

@@ -2,13 +2,13 @@
 // machine in one run.
 //
 //	go run ./integration/bench
-//	go run ./integration/bench buckets [own]
+//	go run ./integration/bench buckets [own | PROGRAM]
 //	go run ./integration/bench million
 //	go run ./integration/bench crdt
 //
 // The second form sets a bucket as a drive beside other programs that mount buckets: requests and bytes, counted before the server. First it
 // sets reads of what is cached beside the local disk and beside go-fuse's loopback, and tells how soon saves are acknowledged; with own, no more.
-// It ends with the third: a drive over a store of a million objects, and the memory that takes. The last sets our shared documents beside
+// With the name of a program it runs only that. It ends with the third: a drive over a store of a million objects, and the memory that takes. The last sets our shared documents beside
 // those of yjs and of pycrdt.
 //
 // Figures are medians of ten. Times of different runs or machines cannot be compared; ratios of one run can. Nothing is judged.
@@ -44,7 +44,7 @@ func main() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "buckets":
-			bench = func(ctx context.Context) error { return errors.Join(runBuckets(ctx), benchMillion(ctx)) }
+			bench = benchStores
 		case "million":
 			bench = benchMillion
 		case inUserNamespace:
@@ -59,6 +59,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// benchStores prints what buckets and large stores take, or a part of it if there is a further argument.
+func benchStores(ctx context.Context) error {
+	if len(os.Args) > 2 {
+		return runBuckets(ctx, os.Args[2])
+	}
+	return errors.Join(runBuckets(ctx, ""), benchMillion(ctx))
 }
 
 func run(ctx context.Context) (err error) {

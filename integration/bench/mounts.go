@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/integration/versitygw"
 )
 
-// program is something that mounts the bucket.
+// program is something that mounts the bucket, or with no start the store's own client.
 type program struct {
 	name  string
 	start func(ctx context.Context, b *bucket) (dir string, stop func() error, err error)
@@ -32,6 +30,7 @@ func programs() []program {
 		{"rclone full", func(ctx context.Context, b *bucket) (string, func() error, error) { return startRclone(ctx, b, "full") }},
 		{"rclone off", func(ctx context.Context, b *bucket) (string, func() error, error) { return startRclone(ctx, b, "off") }},
 		{"s3fs", startS3fs},
+		{"raw SDK", nil},
 	}
 }
 
@@ -146,28 +145,39 @@ type cost struct {
 	err      error
 }
 
-// compare runs all rows with all programs and prints them.
-func (b *bucket) compare(ctx context.Context) error {
-	raw, err := b.rawRead(ctx)
-	if err != nil {
-		return err
-	}
+// results are what each program made of each row, by their names.
+type results map[string]map[string]cost
+
+// compare runs all rows with all programs, or only with one, and prints them.
+func (b *bucket) compare(ctx context.Context, only string) error {
 	disk, err := timeOf(func() error { return readFile(b.plain) })
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-36s %15v\n%-36s %15v\n", "512 MiB with 8 plain streams", raw.Round(time.Millisecond), "512 MiB from the local disk", disk.Round(time.Millisecond))
+	all := results{}
 	for _, p := range programs() {
+		if only != "" && p.name != only {
+			continue
+		}
 		fmt.Printf("\n%-36s %9s %12s %12s  %s\n", p.name, "requests", "bytes", "time", "kinds")
-		if err := b.measure(ctx, p, raw, disk); err != nil {
+		costs, err := b.measure(ctx, p)
+		if errors.Is(err, errMissing) {
+			fmt.Printf("%s is not installed: no column for it\n", p.name)
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		all[p.name] = costs
+	}
+	if only == "" {
+		all.print(disk)
 	}
 	return nil
 }
 
 // measure runs all rows with one program. A row that fails is told and does not end the others.
-func (b *bucket) measure(ctx context.Context, p program, raw, disk time.Duration) (err error) {
+func (b *bucket) measure(ctx context.Context, p program) (costs map[string]cost, err error) {
 	var dir string
 	var stop func() error
 	end := func() error {
@@ -178,59 +188,124 @@ func (b *bucket) measure(ctx context.Context, p program, raw, disk time.Duration
 		return stop()
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	for _, t := range tasks() {
-		if t.cold {
+	costs = map[string]cost{}
+	for _, t := range tasks(newSDK(b.proxy.URL)) {
+		do := func() error { return t.do(dir) }
+		switch {
+		case p.start == nil && t.plain == nil:
+			continue
+		case p.start == nil:
+			do = func() error { return t.plain(ctx) }
+		case t.cold:
 			if err := end(); err != nil {
-				return err
+				return nil, err
 			}
 			if dir, stop, err = p.start(ctx, b); err != nil {
-				if errors.Is(err, errMissing) {
-					fmt.Println("not installed")
-					return nil
-				}
-				return err
+				return nil, err
 			}
 		}
-		b.print(t, b.cost(ctx, t, dir), raw, disk)
+		c := b.cost(ctx, t, do)
+		costs[t.name] = c
+		printCost(t.name, c)
 	}
-	return nil
+	return costs, nil
 }
 
-func (b *bucket) print(t task, c cost, raw, disk time.Duration) {
+func printCost(name string, c cost) {
 	if c.err != nil {
-		fmt.Printf("%-36s failed: %v\n", t.name, c.err)
+		fmt.Printf("%-36s failed: %v\n", name, c.err)
 		return
 	}
-	total := 0
 	var kinds []string
 	for kind, n := range c.requests {
-		total += n
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, n))
 	}
 	slices.Sort(kinds)
-	ratio := ""
-	switch t.name {
-	case "read of 512 MiB, cold":
-		ratio = fmt.Sprintf("  %.2f of the plain streams", float64(raw)/float64(c.time))
-	case "read of 512 MiB, warm":
-		ratio = fmt.Sprintf("  %.2f of the local disk", float64(disk)/float64(c.time))
+	fmt.Printf("%-36s %9d %12d %12v  %s\n", name, c.total(), c.bytes, c.time.Round(time.Millisecond), strings.Join(kinds, ", "))
+}
+
+// total is the number of requests of all kinds.
+func (c cost) total() int {
+	n := 0
+	for _, k := range c.requests {
+		n += k
 	}
-	fmt.Printf("%-36s %9d %12d %12v  %s%s\n", t.name, total, c.bytes, c.time.Round(time.Millisecond), strings.Join(kinds, ", "), ratio)
+	return n
+}
+
+// print sets all programs beside each other, and names the rows in which another mount reads or lists with less. disk is how long the local disk takes
+// for the big object.
+func (all results) print(disk time.Duration) {
+	fmt.Printf("\n%-34s", "requests, MB, seconds")
+	for _, p := range programs() {
+		fmt.Printf("%24s", p.name)
+	}
+	fmt.Println()
+	rows := tasks(nil)
+	for _, t := range rows {
+		fmt.Printf("%-34s", t.name)
+		for _, p := range programs() {
+			c, ok := all[p.name][t.name]
+			cell := "-"
+			if ok && c.err != nil {
+				cell = "failed"
+			} else if ok {
+				cell = fmt.Sprintf("%d %9.1f %7.2f", c.total(), float64(c.bytes)/1e6, c.time.Seconds())
+			}
+			fmt.Printf("%24s", cell)
+		}
+		fmt.Println()
+	}
+	ours, sdk := all[programs()[0].name], all["raw SDK"]
+	fmt.Printf("\n%s: %.2f of the raw SDK's speed with 8 streams\n", rowCold, sdk[rowCold].time.Seconds()/ours[rowCold].time.Seconds())
+	fmt.Printf("%s: %.2f of the local disk's speed\n", rowWarm, disk.Seconds()/ours[rowWarm].time.Seconds())
+	for _, t := range rows {
+		if t.reads {
+			all.comparePeers(t.name)
+		}
+	}
+}
+
+// comparePeers tells where another mount takes less for a row than ours: fewer requests and no more bytes, or the other way round.
+func (all results) comparePeers(row string) {
+	mounts := slices.DeleteFunc(programs(), func(p program) bool { return p.start == nil })
+	ours := all[mounts[0].name][row]
+	for _, p := range mounts[1:] {
+		c, ok := all[p.name][row]
+		if !ok || c.err != nil {
+			continue
+		}
+		if c.total() <= ours.total() && c.bytes <= ours.bytes && (c.total() < ours.total() || c.bytes < ours.bytes) {
+			fmt.Printf("%s: %d requests and %d bytes, %s %d and %d\n", row, ours.total(), ours.bytes, p.name, c.total(), c.bytes)
+		}
+	}
 }
 
 // cost does a task and waits until the program has nothing left to send.
-func (b *bucket) cost(ctx context.Context, t task, dir string) cost {
-	dropPages(dir)
-	b.quiet(ctx)
+func (b *bucket) cost(ctx context.Context, t task, do func() error) cost {
+	dropPages()
+	rest := quietWrites
+	if t.reads {
+		rest = quietReads
+	}
+	if t.cold {
+		b.quiet(ctx, quietWrites) // it has just been started
+	}
 	b.proxy.Reset()
-	took, err := timeOf(func() error { return t.do(dir) })
-	b.quiet(ctx)
+	took, err := timeOf(do)
+	b.quiet(ctx, rest)
 	bytes := b.proxy.Bytes()
 	return cost{time: took, requests: b.proxy.Counts(), bytes: bytes.Received + bytes.Sent, err: err}
 }
 
-// quiet returns when nothing has passed for three seconds, or after a minute.
-func (b *bucket) quiet(ctx context.Context) {
+// How long nothing passes until a program is taken to be done: uploads begin a second or two after a close.
+const (
+	quietReads  = time.Second
+	quietWrites = 3 * time.Second
+)
+
+// quiet returns when nothing has passed for so long, or after a minute.
+func (b *bucket) quiet(ctx context.Context, rest time.Duration) {
 	last, since := -1, time.Now()
 	for begin := time.Now(); time.Since(begin) < time.Minute && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 		bytes := b.proxy.Bytes()
@@ -238,14 +313,14 @@ func (b *bucket) quiet(ctx context.Context) {
 		if now != last {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) > 3*time.Second {
+		if time.Since(since) > rest {
 			return
 		}
 	}
 }
 
 // dropPages makes the kernel forget what it knows of a mount's files, where it may: warm is then what the program has.
-func dropPages(string) {
+func dropPages() {
 	_ = os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0) // for root only; else the kernel's own cache answers
 }
 
@@ -256,52 +331,11 @@ func timeOf(f func() error) (time.Duration, error) {
 }
 
 func readFile(path string) error {
-	dropPages(path)
+	dropPages()
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, f, make([]byte, 1<<20))
 	return errors.Join(err, f.Close())
-}
-
-// rawRead reads the big object through the proxy with eight streams of 8 MiB ranges.
-func (b *bucket) rawRead(ctx context.Context) (time.Duration, error) {
-	const part, streams = 8 << 20, 8
-	return timeOf(func() error {
-		var mu sync.Mutex
-		var errs []error
-		var workers sync.WaitGroup
-		for s := range int64(streams) {
-			workers.Go(func() {
-				for off := s * part; off < bigObject; off += streams * part {
-					if err := b.get(ctx, "big.bin", off, part); err != nil {
-						mu.Lock()
-						errs = append(errs, err)
-						mu.Unlock()
-						return
-					}
-				}
-			})
-		}
-		workers.Wait()
-		return errors.Join(errs...)
-	})
-}
-
-func (b *bucket) get(ctx context.Context, key string, off, n int64) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.proxy.URL+"/"+versitygw.Bucket+"/"+key, http.NoBody)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
-	response, err := b.proxy.Do(r)
-	if err != nil {
-		return err
-	}
-	got, err := io.Copy(io.Discard, response.Body)
-	if err == nil && got != n {
-		err = fmt.Errorf("GET %s: %s, %d bytes", key, response.Status, got)
-	}
-	return errors.Join(err, response.Body.Close())
 }

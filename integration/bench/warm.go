@@ -86,7 +86,7 @@ func sideBySide(ours, theirs func() error) (time.Duration, time.Duration, error)
 // readWarm reads a file, from the disk if cold is set. In a mount the kernel has no pages under that name before, only of what lies below.
 func readWarm(path string, cold, inMount bool) error {
 	if cold {
-		dropPages(path)
+		dropPages()
 	}
 	f, err := os.Open(path)
 	if err != nil {

@@ -49,6 +49,9 @@ func bucketKind(q map[string][]string) string {
 			return kind
 		}
 	}
+	if _, ok := q["prefix"]; ok { // the first version of the request
+		return "list"
+	}
 	return "other"
 }
 
