@@ -22,8 +22,8 @@ export class Checks {
   }
 
   // run runs all checks and returns how many failed. limit caps the seconds that each may take; onFailure is called with the
-  // number of each that failed.
-  async run({ limit = Infinity, onFailure = async () => {} } = {}) {
+  // number of each that failed, and returns lines to say beside what it failed with.
+  async run({ limit = Infinity, onFailure = async () => [] } = {}) {
     const write = line => process.stdout.write(line + '\n');
     const lost = new Map();
     let failed = 0;
@@ -43,9 +43,9 @@ export class Checks {
         continue;
       }
       failed++;
-      await onFailure(i + 1);
+      const notes = await onFailure(i + 1);
       write(`not ok ${title}`);
-      for (const line of String(error.stack ?? error).split('\n')) {
+      for (const line of [...String(error.stack ?? error).split('\n'), ...notes]) {
         write(`# ${line}`);
       }
       if (check.essential) {

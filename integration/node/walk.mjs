@@ -57,6 +57,12 @@ page.on('requestfailed', request => {
   }
 });
 
+// The requests that have no answer yet, for the report of a check that fails.
+const waiting = new Set();
+page.on('request', request => void waiting.add(request));
+page.on('requestfinished', request => void waiting.delete(request));
+page.on('requestfailed', request => void waiting.delete(request));
+
 // What the terminals have been sent; the page draws it on a canvas.
 let written = '';
 page.on('websocket', socket => {
@@ -189,7 +195,12 @@ checks.add('the report notices a request that fails', async () => {
   seen.responses.length = before.responses;
 });
 
-const failed = await checks.run({ onFailure: n => screen(`failed-${n}`) });
+const failed = await checks.run({
+  onFailure: async n => {
+    await screen(`failed-${n}`);
+    return [...waiting].map(request => `no answer yet: ${request.method()} ${normal(request.url())}`);
+  },
+});
 fs.writeFileSync(plan.report, JSON.stringify(seen, null, 2));
 await browser.close();
 process.exit(failed ? 1 : 0);
