@@ -117,6 +117,19 @@ const (
 	OpenSync                // every write is durable before it returns
 )
 
+type atOffsetKey struct{}
+
+// AtOffset returns a context in which [Handle].WriteAt writes at its offset through any handle: what a program has changed in the memory of
+// a file that it has mapped has its place, also where the kernel sends it by a handle that appends.
+func AtOffset(ctx context.Context) context.Context {
+	return context.WithValue(ctx, atOffsetKey{}, true)
+}
+
+// Appends reports whether a write goes to the end of the file, whatever its offset is.
+func (o OpenFlags) Appends(ctx context.Context) bool {
+	return o.Has(OpenAppend) && ctx.Value(atOffsetKey{}) == nil
+}
+
 // OpenReadWrite is OpenRead and OpenWrite.
 const OpenReadWrite = OpenRead | OpenWrite
 
@@ -226,7 +239,7 @@ type Handle interface {
 	Node() Node
 	// ReadAt reads like io.ReaderAt: fewer bytes than asked for come with io.EOF.
 	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
-	// WriteAt writes all of p at off, or at the end if the handle was opened with OpenAppend.
+	// WriteAt writes all of p at off, or at the end if the handle was opened with OpenAppend: see [AtOffset].
 	WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 	// Attr and SetAttr are those of the node, reached through the handle: they work after unlink.
 	Attr(ctx context.Context) (Attr, error)

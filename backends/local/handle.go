@@ -155,14 +155,32 @@ func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (done int, er
 	}
 	h.n.dirty.Store(true)
 	defer h.n.dirty.Store(true) // whoever asked in between was told of the version before
+	write := unix.Pwrite
+	if h.flags.Has(fs.OpenAppend) && !h.flags.Appends(ctx) {
+		write = pwriteAtOffset
+	}
 	for done < len(p) {
-		n, err := unix.Pwrite(h.f.fd, p[done:], off+int64(done))
+		n, err := write(h.f.fd, p[done:], off+int64(done))
 		if err != nil && !is(err, unix.EINTR) {
 			return done, h.wrap("write", err)
 		}
 		done += max(n, 0)
 	}
 	return done, nil
+}
+
+// pwriteAtOffset is pwrite(2) that writes at off also where the descriptor appends.
+func pwriteAtOffset(fd int, p []byte, off int64) (int, error) {
+	n, err := unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_NOAPPEND)
+	if !is(err, unix.EOPNOTSUPP) {
+		return n, err
+	}
+	other, err := unix.Open(procPath(fd), unix.O_WRONLY|unix.O_CLOEXEC, 0) // before Linux 6.9
+	if err != nil {
+		return 0, err
+	}
+	defer closeFd(other)
+	return unix.Pwrite(other, p, off)
 }
 
 // Attr returns the attributes of the open file.

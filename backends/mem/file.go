@@ -174,7 +174,7 @@ func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 		return 0, h.notOpenFor("writing")
 	}
 	_, err := h.f.d.mutate(ctx, "write", h.f.where(), func(t *tx) error {
-		if h.flags.Has(fs.OpenAppend) {
+		if h.flags.Appends(ctx) {
 			off = h.f.data.size
 		}
 		size := int64(len(p))

@@ -194,7 +194,7 @@ func (h *handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	if off < 0 {
 		return 0, fail("write", h.f.where(), fs.Invalid)
 	}
-	if h.flags.Has(fs.OpenAppend) {
+	if h.flags.Appends(ctx) {
 		off = -1
 	}
 	if err := h.f.d.throttle(ctx); err != nil {

@@ -73,6 +73,14 @@ func ioCases() []testCase {
 		e.release(a)
 		e.release(b)
 		e.wantText(n, "0123")
+	}}, {"mapped memory of who appends", "", func(e *env) {
+		n := e.write("f", "0123")
+		h := e.open(n, fs.OpenReadWrite|fs.OpenAppend)
+		_, err := h.WriteAt(fs.AtOffset(e.ctx), []byte("xy"), 1)
+		e.must("WriteAt at its offset", err)
+		e.put(h, "end", 0)
+		e.release(h)
+		e.wantText(n, "0xy3end")
 	}}, {"append by many at once", "", func(e *env) {
 		n := e.write("f", "")
 		for _, r := range parallel(8, func(int) (struct{}, error) { return struct{}{}, appendLines(e, n, 50) }) {

@@ -1,6 +1,7 @@
 package fusemount
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,6 +38,37 @@ func (r *requests) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		h, _ := f.(*handle)
 		h.n.closed(h)
 	}
+}
+
+// Write notes whether what comes was changed in the memory of a mapped file.
+func (r *requests) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	defer r.m.noteMapped(cancel, in)()
+	return r.RawFileSystem.Write(cancel, in, data)
+}
+
+// Writev is Write, and is asked first.
+func (r *requests) Writev(cancel <-chan struct{}, in *fuse.WriteIn, data [][]byte) (uint32, fuse.Status) {
+	defer r.m.noteMapped(cancel, in)()
+	return r.RawFileSystem.Writev(cancel, in, data)
+}
+
+// noteMapped has isMapped answer for a write until it is done.
+func (m *Server) noteMapped(cancel <-chan struct{}, in *fuse.WriteIn) (done func()) {
+	if in.WriteFlags&fuse.WRITE_CACHE == 0 {
+		return func() {}
+	}
+	m.mapped.Store(cancel, nil)
+	return func() { m.mapped.Delete(cancel) }
+}
+
+// isMapped reports whether a write brings what was changed in the memory of a mapped file.
+func (m *Server) isMapped(ctx context.Context) bool {
+	request, ok := ctx.(*fuse.Context)
+	if !ok {
+		return false
+	}
+	_, mapped := m.mapped.Load(request.Cancel)
+	return mapped
 }
 
 // canPassThrough reports whether the kernel takes files to read and write by itself: it must know how, and the daemon must have

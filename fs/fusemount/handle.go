@@ -61,7 +61,11 @@ func (f *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 		return 0, syscall.EBADF
 	}
 	f.changes(ctx)
-	n, err := f.h.WriteAt(f.context(ctx), data, off)
+	by := f.context(ctx)
+	if f.n.m.isMapped(ctx) {
+		by = fs.AtOffset(by)
+	}
+	n, err := f.h.WriteAt(by, data, off)
 	if n > 0 {
 		return uint32(n), 0
 	}

@@ -29,6 +29,7 @@ type Server struct {
 	root       *node
 
 	passthrough atomic.Bool // the kernel can read and write by itself
+	mapped      sync.Map    // writes of what was changed in mapped memory, by the same channel as leaving
 	leaving     sync.Map    // handles that go-fuse is releasing, by the channel that tells of the request's end: that is the request's own
 
 	table     table

@@ -41,7 +41,7 @@ func (s *staged) readAt(p []byte, off int64) (int, error) {
 
 func (s *staged) writeAt(ctx context.Context, p []byte, off int64, flags fs.OpenFlags) (n int, err error) {
 	err = s.change(ctx, func() error {
-		if flags.Has(fs.OpenAppend) {
+		if flags.Appends(ctx) {
 			st, err := s.f.Stat()
 			if err != nil {
 				return err
