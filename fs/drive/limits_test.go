@@ -334,3 +334,23 @@ func TestWarm(t *testing.T) {
 	}
 	p.must("Close", d.Close(p.ctx))
 }
+
+// TestXattrReplaced replaces an attribute that takes most of what a file may have of them.
+func TestXattrReplaced(t *testing.T) {
+	p := program{t, t.Context(), open(t, Options{Backend: mem.NewBackend(mem.BackendOptions{}), State: t.TempDir()})}
+	p.write("f", []byte("data"), false)
+	n, err := nodeAt(p.ctx, p.d, "f")
+	p.must("lookup", err)
+	x := n.(fs.Xattrer)
+	for _, c := range []string{"a", "b"} {
+		value := bytes.Repeat([]byte(c), maxXattrs*3/4)
+		p.must("SetXattr", x.SetXattr(p.ctx, "user.a", value, false, false))
+		if got, err := x.Xattr(p.ctx, "user.a"); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("Xattr() = %d bytes, %v", len(got), err)
+		}
+	}
+	if err := x.SetXattr(p.ctx, "user.b", make([]byte, maxXattrs/2), false, false); fs.KindOf(err) != fs.NoSpace {
+		t.Errorf("more than all may take = %v, want %q", err, fs.NoSpace)
+	}
+	p.must("Close", p.d.Close(p.ctx))
+}

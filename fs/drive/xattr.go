@@ -99,7 +99,9 @@ func (n *node) SetXattr(ctx context.Context, name string, value []byte, create, 
 		}
 		size := len(name) + len(value)
 		for k, v := range before {
-			size += len(k) + len(v)
+			if k != name {
+				size += len(k) + len(v)
+			}
 		}
 		if size > maxXattrs {
 			return fail("setxattr", name, fs.NoSpace)
