@@ -259,6 +259,16 @@ func TestOneDaemonPerStateFolder(t *testing.T) {
 	if _, err := takeLock(dir); err == nil || !strings.Contains(err.Error(), "version 99") {
 		t.Errorf("a newer state folder = %v", err)
 	}
+	if err := os.Truncate(filepath.Join(dir, "VERSION"), 0); err != nil { // as a full disk or a loss of power leaves it
+		t.Fatal(err)
+	}
+	again, err := takeLock(dir)
+	if err != nil {
+		t.Fatalf("a state folder whose version was never written = %v", err)
+	}
+	if err := again.release(); err != nil {
+		t.Error(err)
+	}
 }
 
 func exitCode(err error) int {

@@ -89,7 +89,7 @@ func (l *lock) release() error {
 func checkStateVersion(stateDir string) error {
 	path := filepath.Join(stateDir, "VERSION")
 	data, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 { // a full disk or a loss of power has left it so
 		if err := os.WriteFile(path, []byte(stateVersion+"\n"), 0o600); err != nil {
 			return fail(exitOther, "the state folder cannot be written: %v", err)
 		}

@@ -149,7 +149,7 @@ func (d *Drive) lockState() error {
 	name := filepath.Join(d.opts.State, "VERSION")
 	b, err := os.ReadFile(name)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), err == nil && len(b) == 0: // a full disk or a loss of power has left it so
 		return os.WriteFile(name, []byte(stateVersion), 0o600)
 	case err != nil:
 		return err

@@ -86,6 +86,17 @@ func (r *restarts) numbers(paths ...string) (all []uint64) {
 	return all
 }
 
+// TestVersionNeverWritten starts where a full disk or a loss of power has left an empty VERSION.
+func TestVersionNeverWritten(t *testing.T) {
+	r := newRestarts(t)
+	r.write("new", []byte("data"), true)
+	before := r.all()
+	r.must("Truncate", os.Truncate(filepath.Join(r.o.State, "VERSION"), 0))
+	r.restart(false)
+	r.want("after a restart", before)
+	r.must("Close", r.d.Close(r.ctx))
+}
+
 func TestStartWithoutStore(t *testing.T) {
 	for _, kill := range []bool{false, true} {
 		t.Run(fmt.Sprint("killed: ", kill), func(t *testing.T) {

@@ -1178,6 +1178,16 @@ func TestStagingOfAnotherRelease(t *testing.T) {
 	if err == nil || fs.KindOf(err) != fs.Unsupported || !strings.Contains(err.Error(), "release") {
 		t.Errorf("New() = %v, want a refusal that says how to go on", err)
 	}
+	if err := os.Truncate(filepath.Join(dir, "VERSION"), 0); err != nil { // as a full disk or a loss of power leaves it
+		t.Fatal(err)
+	}
+	tr, err := tree.New(tree.Options{StateDir: dir})
+	if err != nil {
+		t.Fatalf("New() where the version was never written = %v", err)
+	}
+	if err := tr.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func (l liveTest) stagingIsRemoved(t *testing.T) {

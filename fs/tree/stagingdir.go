@@ -55,7 +55,7 @@ func (s *stagingDir) checkVersion() error {
 	name := filepath.Join(s.dir, "VERSION")
 	b, err := os.ReadFile(name)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), err == nil && len(b) == 0: // a full disk or a loss of power has left it so
 		return fs.Wrap("staging", name, os.WriteFile(name, []byte(stagingVersion), 0o600))
 	case err != nil:
 		return fs.Wrap("staging", name, err)
