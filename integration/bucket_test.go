@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,22 @@ func TestDriveCheck(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Join(b.Server.Dir, filepath.FromSlash(bucketdrive.Prefix))); err == nil && len(entries) > 0 {
 		t.Errorf("the check left %v", entries)
 	}
+	if !strings.Contains(out, "with this shell's keys") {
+		t.Errorf("whose keys were tried without a daemon?\n%s", out)
+	}
+	b.Start(t)
+	keys := b.Opts.Env
+	b.Opts.Env = append(slices.Clone(keys), "AWS_SECRET_ACCESS_KEY=wrong")
+	if code, out := b.Command(t, "drive", "check", "data"); code != 0 || !strings.Contains(out, "with the running daemon's keys") {
+		t.Errorf("drive check from a shell with wrong keys = %d\n%s", code, out)
+	}
+	if err := b.Daemon.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := b.Command(t, "drive", "check", "data"); code == 0 {
+		t.Errorf("drive check with wrong keys = %d\n%s", code, out)
+	}
+	b.Opts.Env = keys
 	for _, tt := range []struct {
 		name string
 		code int // of docs/cli.md

@@ -73,6 +73,7 @@ func startControl(d *daemon) (*control, error) {
 	mux.HandleFunc("POST /mount", c.do(d.mountNow))
 	mux.HandleFunc("POST /umount", c.do(d.umountNow))
 	mux.HandleFunc("POST /flush", c.do(d.flush))
+	mux.HandleFunc("POST /check", answer(c, d.check))
 	mux.HandleFunc("POST /warm", answerWithNews(c, d.warm))
 	mux.HandleFunc("POST /fsck", answerWithNews(c, d.fsck))
 	mux.HandleFunc("POST /gc", answer(c, d.gc))

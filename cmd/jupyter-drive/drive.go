@@ -248,7 +248,7 @@ func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error
 	if o.unchecked {
 		return nil
 	}
-	steps := a.checkBucket(ctx, o.drive)
+	steps := checkBucket(ctx, a.env, o.drive)
 	for _, s := range steps {
 		if s.Error != "" {
 			return fail(s.code, "%s: %s\n%s\nTo add it anyway: --no-check", s.Step, s.Error, s.Hint)

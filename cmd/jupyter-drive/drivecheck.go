@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ func (a *app) driveCheckCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "check [NAME...]", Short: "List, write, read and remove in each drive, with times",
+		Long: "List, write, read and remove in each drive, with times. A bucket is tried by the daemon if one runs, with the keys that it was started\n" +
+			"with, else with the keys of this shell; the answer says which.",
 		Example: "  jupyter-drive drive check\n  jupyter-drive drive check data --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.config()
@@ -42,8 +45,15 @@ type checkResult struct {
 	Drive        string      `json:"drive"`
 	Error        string      `json:"error,omitempty"`
 	Milliseconds int64       `json:"ms"`
+	Keys         string      `json:"keys,omitempty"`  // whose keys were tried: keysOfDaemon or keysOfShell; of a bucket
 	Steps        []checkStep `json:"steps,omitempty"` // of a bucket
 }
+
+// Who has tried a bucket.
+const (
+	keysOfDaemon = "daemon"
+	keysOfShell  = "shell"
+)
 
 // checkStep is one thing that was tried.
 type checkStep struct {
@@ -87,7 +97,7 @@ func (a *app) checkDrive(ctx context.Context, name string, d driveConfig) checkR
 	r := checkResult{Drive: name}
 	start := time.Now()
 	if d.isBucket() {
-		r.Steps = a.checkBucket(ctx, d)
+		r.Steps, r.Keys = a.checkSteps(ctx, name, d)
 		for _, s := range r.Steps {
 			if s.Error != "" && r.Error == "" {
 				r.Error = s.Step + ": " + s.Error
@@ -100,13 +110,37 @@ func (a *app) checkDrive(ctx context.Context, name string, d driveConfig) checkR
 	return r
 }
 
+// checkSteps has the running daemon try a bucket: its keys are those that count. Without one
+// that has the same drive this process tries it.
+func (a *app) checkSteps(ctx context.Context, name string, d driveConfig) (steps []checkStep, keys string) {
+	query := url.Values{"drive": {name}, "url": {d.URL}}
+	if err := a.env.ask(ctx, "POST", "/check?"+query.Encode(), &steps); err == nil {
+		return steps, keysOfDaemon
+	}
+	return checkBucket(ctx, a.env, d), keysOfShell
+}
+
+// check tries a bucket that the configuration has by now, whether it is in the tree or not.
+func (d *daemon) check(ctx context.Context, query url.Values) ([]checkStep, error) {
+	cfg, err := d.app.config()
+	if err != nil {
+		return nil, err
+	}
+	c, ok := cfg.Drives[query.Get("drive")]
+	if !ok || !c.isBucket() || c.URL != query.Get("url") {
+		return nil, fail(exitNotFound, "this daemon has another configuration")
+	}
+	return checkBucket(ctx, d.env, c), nil
+}
+
 func (a *app) writeChecks(results []checkResult) {
 	for _, r := range results {
 		state := "ok"
 		if r.Error != "" {
 			state = "FAIL " + r.Error
 		}
-		fmt.Fprintf(a.stdout, "%s  %s (%d ms)\n", r.Drive, state, r.Milliseconds)
+		with := map[string]string{keysOfDaemon: ", with the running daemon's keys", keysOfShell: ", with this shell's keys"}[r.Keys]
+		fmt.Fprintf(a.stdout, "%s  %s (%d ms%s)\n", r.Drive, state, r.Milliseconds, with)
 		for _, s := range r.Steps {
 			a.writeStep(s)
 		}
@@ -131,8 +165,8 @@ func (a *app) writeStep(s checkStep) {
 const checkLimit = 30 * time.Second
 
 // checkBucket tries a bucket on a key of its own, step by step, up to the first that fails.
-func (a *app) checkBucket(ctx context.Context, c driveConfig) []checkStep {
-	b, err := openBucket(ctx, a.env, c, "", slog.New(slog.DiscardHandler))
+func checkBucket(ctx context.Context, env environment, c driveConfig) []checkStep {
+	b, err := openBucket(ctx, env, c, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []checkStep{failedStep("configure", err)}
 	}
