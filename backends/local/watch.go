@@ -199,9 +199,8 @@ func (w *watcher) signal() {
 
 // work looks at what was noticed, a round at a time.
 func (w *watcher) work() {
-	round := time.NewTimer(0)
+	round := time.NewTimer(w.d.opts.Coalesce)
 	defer round.Stop()
-	<-round.C
 	for {
 		select {
 		case <-w.done:
