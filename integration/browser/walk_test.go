@@ -1,10 +1,13 @@
 package browser
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +20,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jupyter-drive/jupyter-drive/integration/bucketdrive"
 	"github.com/jupyter-drive/jupyter-drive/integration/daemon"
 	"github.com/jupyter-drive/jupyter-drive/integration/reference"
 	"github.com/jupyter-drive/jupyter-drive/integration/sandbox"
@@ -55,6 +59,13 @@ func TestWalk(t *testing.T) {
 		d := daemon.Run(t, daemon.Options{Drive: sampleDrive(t), Root: true, Python: sandbox.Python(t)})
 		walk(t, d.URL, d.Token, d.Dir)
 		quieter(t, readNoise(t, "ours"), allowed)
+	})
+	t.Run("bucket", func(t *testing.T) {
+		d := sampleBucket(t)
+		d.Start(t)
+		walk(t, d.Daemon.URL, d.Daemon.Token, d.Daemon.Dir)
+		quieter(t, readNoise(t, "bucket"), allowed)
+		uploaded(t, d)
 	})
 	t.Run("proxy", func(t *testing.T) {
 		d := daemon.Run(t, daemon.Options{
@@ -158,6 +169,54 @@ func sampleDrive(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// sampleBucket is a bucket that has what sampleDrive has. Another program has put it there.
+func sampleBucket(t *testing.T) *bucketdrive.Drive {
+	t.Helper()
+	d := bucketdrive.New(t, bucketdrive.Options{Python: sandbox.Python(t)})
+	sample := sampleDrive(t)
+	files, err := os.ReadDir(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(filepath.Join(sample, f.Name()))
+		if err == nil {
+			err = d.Put(t.Context(), f.Name(), bytes.NewReader(text), int64(len(text)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// uploaded fails unless the bucket has what the walk has left in the mount, and nothing was in conflict.
+func uploaded(t *testing.T, d *bucketdrive.Drive) {
+	t.Helper()
+	if s := d.Settle(t); len(s.Errors) > 0 || len(s.Conflicts) > 0 {
+		t.Errorf("status: %+v", s)
+	}
+	files := 0
+	err := fs.WalkDir(os.DirFS(d.Daemon.Mount), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		want, err := os.ReadFile(filepath.Join(d.Daemon.Mount, path))
+		if err != nil {
+			return err
+		}
+		got, err := d.Object(t.Context(), path)
+		if err == nil && !bytes.Equal(got, want) {
+			err = fmt.Errorf("the object %s has %d bytes that differ from the %d of the file", path, len(got), len(want))
+		}
+		return err
+	})
+	if err != nil || files < 5 { // the sample's two, what its last cell writes, a shell's and a terminal's
+		t.Errorf("%d files in the mount: %v", files, err)
+	}
 }
 
 // proxy is a reverse proxy with TLS before a server, as an operator would put it there, and returns its address.
