@@ -79,6 +79,15 @@ func NewOSFile(path string) (File, error) {
 	return &osFile{f}, nil
 }
 
+// OpenOSFile is NewOSFile for a file that is there, and stays as it is.
+func OpenOSFile(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &osFile{f}, nil
+}
+
 // osFile is a file that the kernel has opened.
 type osFile struct{ *os.File }
 

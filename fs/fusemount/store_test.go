@@ -52,6 +52,10 @@ func TestStoreFSX(t *testing.T) {
 		fsx(t, dir)
 		return
 	}
-	f := mount(t, setup{drives: map[string]fs.Drive{"home": keep{storeDrive(t, drive.Options{})}}})
-	runTest(t, "TestStoreFSX", directory(t, f, "fsx", 0o755), "", uint32(os.Geteuid()))
+	for name, opts := range map[string]Options{"passthrough": {}, "no passthrough": {NoPassthrough: true}} {
+		t.Run(name, func(t *testing.T) {
+			f := mount(t, setup{drives: map[string]fs.Drive{"home": keep{storeDrive(t, drive.Options{})}}, opts: opts})
+			runTest(t, "TestStoreFSX", directory(t, f, "fsx", 0o755), "", uint32(os.Geteuid()))
+		})
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/drive"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive/fetch"
 	"github.com/jupyter-drive/jupyter-drive/integration/faultproxy"
 	"github.com/jupyter-drive/jupyter-drive/integration/versitygw"
 )
@@ -39,12 +40,18 @@ type pair struct {
 }
 
 func newTwins(t *testing.T, b *bucket, seed uint64) *twins {
-	w := &twins{t: t, rng: rand.New(rand.NewPCG(seed, 1)), b: b, m: newMachine(t), state: t.TempDir(), oracle: mem.New(mem.Options{})}
+	w := &twins{t: t, rng: rand.New(rand.NewPCG(seed, 1)), b: b, m: newImpatient(t), state: t.TempDir(), oracle: mem.New(mem.Options{})}
 	w.start()
 	for _, dir := range []string{"A", "B", "A/A", "A/B"} {
 		w.mkdir(dir)
 	}
 	return w
+}
+
+// newImpatient is newMachine whose requests for bytes do not wait long for the next.
+func newImpatient(t *testing.T) *machine {
+	t.Helper()
+	return newMachineWith(t, fetch.Options{Stall: 300 * time.Millisecond})
 }
 
 // start opens the drive. It asks the store again at nearly every step.
@@ -273,7 +280,7 @@ func (w *twins) pause() {
 	case 2:
 		w.log = append(w.log, "wait, empty the cache")
 		w.wait()
-		w.m = newMachine(w.t)
+		w.m = newImpatient(w.t)
 	}
 	for len(w.open) > 0 {
 		w.closeFile()
@@ -298,7 +305,7 @@ func (w *twins) finish() {
 	for len(w.open) > 0 {
 		w.closeFile()
 	}
-	w.both("tree", tree)
+	w.both("tree", treeOf)
 	w.wait()
 	if got := w.d.Status(); len(got.Conflicts) > 0 {
 		w.fatal("conflicts with nobody: %+v", got.Conflicts)
@@ -307,9 +314,9 @@ func (w *twins) finish() {
 	w.t.Logf("%d requests, %v; broken: %v", w.b.proxy.Total(), w.b.proxy.Counts(), w.b.proxy.Broken())
 	w.b.proxy.Break(nil)
 	w.state = w.t.TempDir()
-	w.m = newMachine(w.t)
+	w.m = newImpatient(w.t)
 	w.start()
-	w.both("tree of the bucket alone", tree)
+	w.both("tree of the bucket alone", treeOf)
 	w.closer.close(w.t)
 }
 
@@ -331,25 +338,54 @@ func chaos(seed uint64, share float64) func(faultproxy.Request) faultproxy.Actio
 	}
 }
 
+// stalls has answers stop in the middle: many with bytes of files, and one listing, which is waited for longer.
+func stalls(seed uint64) func(faultproxy.Request) faultproxy.Action {
+	var mu sync.Mutex // guards rng and lists
+	rng := rand.New(rand.NewPCG(seed, 3))
+	lists := 0
+	return func(r faultproxy.Request) faultproxy.Action {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Kind == "list" {
+			lists++
+		}
+		if r.Kind == "list" && lists == 20 || r.Kind == "get" && rng.IntN(3) == 0 {
+			return faultproxy.Stall
+		}
+		return faultproxy.Pass
+	}
+}
+
+// run does so many steps while requests are broken, and compares.
+func (w *twins) run(steps int, decide func(faultproxy.Request) faultproxy.Action) {
+	w.t.Helper()
+	w.b.proxy.Break(decide)
+	for range steps {
+		w.step()
+	}
+	w.finish()
+}
+
 func TestMachine(t *testing.T) {
 	server := versitygw.Run(t, versitygw.Options{})
 	for name, share := range map[string]float64{"calm": 0, "rough": 0.1, "wild": 0.3} {
 		for seed := range uint64(count(2, 60)) {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
-				w := newTwins(t, newBucket(t, server, faultproxy.Options{}), seed)
-				w.b.proxy.Break(chaos(seed, share))
-				for range 200 {
-					w.step()
-				}
-				w.finish()
+				newTwins(t, newBucket(t, server, faultproxy.Options{}), seed).run(200, chaos(seed, share))
 			})
 		}
 	}
-	t.Run("clock", func(t *testing.T) {
-		w := newTwins(t, newBucket(t, server, faultproxy.Options{Skew: 20 * time.Minute}), 99)
-		for range 100 {
-			w.step()
+	for seed := range uint64(count(1, 10)) {
+		t.Run(fmt.Sprintf("stalls %d", seed), func(t *testing.T) {
+			w := newTwins(t, newBucket(t, server, faultproxy.Options{}), 100+seed)
+			w.run(200, stalls(seed))
+		})
+	}
+	for name, skew := range map[string]time.Duration{"ahead": 20 * time.Minute, "behind": -20 * time.Minute} {
+		for seed := range uint64(count(1, 10)) {
+			t.Run(fmt.Sprintf("clock %s %d", name, seed), func(t *testing.T) {
+				newTwins(t, newBucket(t, server, faultproxy.Options{Skew: skew}), 200+seed).run(100, chaos(seed, 0.05))
+			})
 		}
-		w.finish()
-	})
+	}
 }

@@ -123,8 +123,8 @@ func dump(ctx context.Context, d fs.Drive, w io.Writer, path string) error {
 	return nil
 }
 
-// tree returns what dump writes.
-func tree(ctx context.Context, d fs.Drive) (string, error) {
+// treeOf returns what dump writes.
+func treeOf(ctx context.Context, d fs.Drive) (string, error) {
 	var b strings.Builder
 	err := dump(ctx, d, &b, "")
 	return b.String(), err
