@@ -2,6 +2,10 @@ package crdt
 
 import "slices"
 
+// maxClock bounds the clocks of structs. No client makes so many units. Those of all clients can be counted in 64 bits, which
+// what yjs takes for a clock (up to 2⁵³) would not guarantee: deleted content says how long it is and has no bytes.
+const maxClock = 1 << 39
+
 // structReader reads the structs of an update one after the other.
 type structReader struct {
 	d       decoder
@@ -101,7 +105,7 @@ func (r *structReader) read() *item {
 		r.readNeighbours(it, info)
 		r.readContent(it)
 	}
-	if it.length > maxInt-r.clock {
+	if it.length > maxClock || r.clock > maxClock-it.length {
 		d.rest().fail("clock out of range")
 	}
 	return it

@@ -35,17 +35,14 @@
 //
 // Bytes that are no update give a [*DecodeError] with the offset, and nothing is applied. Edits out of range give
 // [ErrRange]. Memory is allocated for what the bytes hold, not for what they announce: an update of version 1 takes at most
-// 32 MB and 64 times its size. The run-length forms of version 2 name many structs in few bytes, which [Options] bounds.
-// Values and shared types have a greatest depth.
+// 32 MB and 64 times its size, or 80 times if it is made to put all of many clients in each other's way. The run-length forms of
+// version 2 name many structs in few bytes, which [Options] bounds. Values and shared types have a greatest depth.
 //
-// The work of applying an update grows with its size and that of the document, with one exception, which is that of the
-// algorithm: a struct is placed by walking over those that others put at the same place, and all that follows them up to its
-// right neighbour, and Yjs comes by exactly as many. Updates of people are far from it. But n structs that each name another
-// left neighbour and no right one, in a text of another client, or those of n clients that all name the same left neighbour
-// and no right one in that list, make for n² and n²/2 steps: a quarter of a megabyte of them can take half a minute and a
-// whole one minutes, where one of anything else takes a fraction of a second. A bound on structs bounds it. Reading a
-// formatted text gives each run all of its attributes, so that n marks of different names give n² attributes to whoever asks
-// for the delta.
+// The work of applying an update grows with its size and that of the document, times the logarithm of these at the most. That
+// holds for the search for a struct's place as well, where Yjs walks over all that others put at the same place: two lists of n
+// values each, grown at their heads while their clients were apart, take it n² steps. Such a walk is given up here for an index
+// of the list once it has become long. Reading a formatted text gives each run all of its attributes, so that n marks of
+// different names give n² attributes to whoever asks for the delta.
 //
 // # Concurrency
 //
@@ -93,7 +90,8 @@ type Doc struct {
 	onUpdateV2  listeners[[]byte]
 	onSubdocs   listeners[SubdocsEvent]
 	subdocs     []*Subdoc
-	scan        uint32 // the last scan for a place among conflicts
+	longScan    int    // a scan for a place among conflicts is long if it has more steps
+	scan        uint32 // the last scan
 	scanned     uint64 // how many items all of them came by
 	guard       guard  //nolint:unused // used in race builds
 }
@@ -104,7 +102,7 @@ func New(o Options) *Doc {
 		o.MaxStructs = DefaultMaxStructs
 	}
 	return &Doc{
-		clientID: randomClient(), keepDeleted: o.KeepDeleted, maxStructs: o.MaxStructs,
+		clientID: randomClient(), keepDeleted: o.KeepDeleted, maxStructs: o.MaxStructs, longScan: defaultLongScan,
 		store: store{clients: map[uint64]*clientStructs{}, redone: map[*item]ID{}}, rootAt: map[string]*branch{},
 	}
 }

@@ -1,6 +1,9 @@
 package crdt
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Calls that edit XML, for the programs of the tests: there are none for others.
 
@@ -107,3 +110,29 @@ func Work(d *Doc) (n uint64) {
 
 // Scanned is how many items were come by in search of a place.
 func Scanned(d *Doc) uint64 { return d.scanned }
+
+// SetLongScan sets how many steps a scan for a place may have without leading to an index of the list. With none, a list gets
+// one at once.
+func SetLongScan(d *Doc, steps int) { d.longScan = steps }
+
+// Lists writes down the order of the items in all lists of roots, and of their keys.
+func Lists(d *Doc) string {
+	var b strings.Builder
+	write := func(it *item) {
+		for ; it != nil; it = it.right {
+			fmt.Fprintf(&b, " %d.%d+%d", it.id.Client, it.id.Clock, it.length)
+		}
+	}
+	for _, r := range d.roots {
+		fmt.Fprintf(&b, "\n%s:", r.name)
+		write(r.start)
+		for i := range r.entries.len() {
+			fmt.Fprintf(&b, "\n%s.%s:", r.name, r.entries.list[i].key)
+			write(r.entries.list[i].first)
+		}
+	}
+	return b.String()
+}
+
+// SetScans sets how many scans there were.
+func SetScans(d *Doc, n uint32) { d.scan = n }

@@ -3,6 +3,7 @@ package crdt_test
 import (
 	"bytes"
 	"encoding/hex"
+	"math"
 	"testing"
 
 	"github.com/jupyter-drive/jupyter-drive/collab/crdt"
@@ -97,6 +98,22 @@ func checkApplied(t *testing.T, d *crdt.Doc, apply func(*crdt.Doc) error) {
 	}
 }
 
+// checkOrder applies some bytes again, to a document that scans for each place and to one that does not: they must bring the
+// same lists about.
+func checkOrder(t *testing.T, apply func(*crdt.Doc) error) {
+	t.Helper()
+	scanned, indexed := open(fuzzLimit), open(fuzzLimit)
+	crdt.SetLongScan(scanned, math.MaxInt)
+	crdt.SetLongScan(indexed, 0)
+	if apply(scanned) != nil {
+		return
+	}
+	ok(t, "with an index", apply(indexed))
+	if got, want := crdt.Lists(indexed), crdt.Lists(scanned); got != want {
+		t.Fatalf("with an index:%s\nwithout:%s", got, want)
+	}
+}
+
 func FuzzApplyUpdate(f *testing.F) {
 	addUpdates(f, false)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -105,6 +122,7 @@ func FuzzApplyUpdate(f *testing.F) {
 		if apply(d) == nil {
 			_ = d.Text("t").Delta()
 			checkApplied(t, d, apply)
+			checkOrder(t, apply)
 		}
 	})
 }
@@ -116,6 +134,7 @@ func FuzzApplyUpdateV2(f *testing.F) {
 		apply := func(d *crdt.Doc) error { return d.ApplyUpdateV2(data, "") }
 		if apply(d) == nil {
 			checkApplied(t, d, apply)
+			checkOrder(t, apply)
 		}
 	})
 }
@@ -138,6 +157,7 @@ func FuzzApplyTwo(f *testing.F) {
 		}
 		if apply(d) == nil {
 			checkApplied(t, d, apply)
+			checkOrder(t, apply)
 		}
 	})
 }

@@ -155,7 +155,9 @@ func TestErrors(t *testing.T) {
 	if got := d.StateVector(); got[1] != before[1] {
 		t.Errorf("refused edits changed the state: %v, want %v", got, before)
 	}
-	for _, bad := range []string{"", "01", "0101010004", "01010100040106736f757263650568656c6c", "0101010005", "01010100ff00000000"} {
+	for _, bad := range []string{"", "01", "0101010004", "01010100040106736f757263650568656c6c", "0101010005", "01010100ff00000000",
+		"010102000101017481808080801000", // one unit more than a client can make
+	} {
 		data, err := hex.DecodeString(bad)
 		if err != nil {
 			t.Fatal(err)
@@ -164,6 +166,13 @@ func TestErrors(t *testing.T) {
 		if err := d.ApplyUpdate(data, ""); !errors.As(err, &fault) || fault.Offset > len(data) {
 			t.Errorf("ApplyUpdate(%s) = %v, want a DecodeError inside the input", bad, err)
 		}
+	}
+	most, err := hex.DecodeString("010102000101017480808080801000")
+	if err == nil {
+		err = d.ApplyUpdate(most, "")
+	}
+	if got := d.StateVector()[2]; err != nil || got != 1<<39 {
+		t.Errorf("ApplyUpdate(%x) = %v, state %d", most, err, got)
 	}
 }
 

@@ -90,22 +90,38 @@ func (tx *Tx) skip(it *item, n uint64) {
 	}
 }
 
-// place finds the left neighbour among the items that others put at the same place: the YATA rules.
+// place finds the left neighbour among the items that others put at the same place.
 func (tx *Tx) place(it *item) *item {
-	left := it.left
-	var o *item
-	switch {
-	case left != nil:
-		o = left.right
-	case it.has(flagKey):
-		o = it.parent.entries.first(it.key)
-	default:
-		o = it.parent.start
+	if x := tx.index(it); x != nil {
+		return x.place(&tx.doc.store, it)
 	}
-	first := tx.doc.beginScan()
+	left, steps := tx.scan(it)
+	tx.doc.scanned += uint64(steps)
+	if steps > tx.doc.longScan {
+		tx.noteScan(it, steps)
+	}
+	return left
+}
+
+// firstInList is the first item of the list that the item belongs to.
+func (it *item) firstInList() *item {
+	if it.has(flagKey) {
+		return it.parent.entries.first(it.key)
+	}
+	return it.parent.start
+}
+
+// scan finds the left neighbour by the YATA rules, and says how many items it came by.
+func (tx *Tx) scan(it *item) (left *item, steps int) {
+	left = it.left
+	o := it.firstInList()
+	if left != nil {
+		o = left.right
+	}
+	first := tx.beginScan()
 	scan := first // what was seen in an earlier scan than this may not come to stand right of it any more
 	for ; o != nil && o != it.right; o = o.right {
-		tx.doc.scanned++
+		steps++
 		o.seen = scan
 		if it.sameOrigin(o) {
 			if o.id.Client < it.id.Client {
@@ -130,12 +146,14 @@ func (tx *Tx) place(it *item) *item {
 		}
 	}
 	tx.doc.scan = scan
-	return left
+	return left, steps
 }
 
 // beginScan returns a number that is higher than any that an item was seen with.
-func (d *Doc) beginScan() uint32 {
+func (tx *Tx) beginScan() uint32 {
+	d := tx.doc
 	if d.scan > math.MaxUint32/2 {
+		tx.dropIndexes()
 		d.scan = 0
 		for _, c := range d.store.order {
 			for it := range c.list.from(spot{}) {
@@ -145,6 +163,14 @@ func (d *Doc) beginScan() uint32 {
 	}
 	d.scan++
 	return d.scan
+}
+
+// dropIndexes gives the numbers that items were seen with back to scans.
+func (tx *Tx) dropIndexes() {
+	for _, x := range tx.indexes {
+		tx.doc.scan = max(tx.doc.scan, uint32(len(x.nodes)))
+	}
+	tx.indexes = nil
 }
 
 // link connects the item with its neighbours. The last item of a key is its value; the one before it is deleted.
@@ -168,6 +194,9 @@ func (tx *Tx) link(it *item) {
 		if it.left != nil {
 			tx.delete(it.left)
 		}
+	}
+	if x := tx.index(it); x != nil {
+		x.linked(&tx.doc.store, it)
 	}
 }
 

@@ -44,7 +44,7 @@ type item struct {
 	length      uint64 // in clocks, for text in UTF-16 units
 	flags       itemFlags
 	kind        kind
-	seen        uint32 // the scan for a place that came by last
+	seen        uint32 // the scan for a place that came by last; in a list with an index, its number there
 }
 
 // format is the content of a format mark: from here on the attribute has this value.

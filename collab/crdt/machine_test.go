@@ -138,6 +138,9 @@ func (m *machine) open(s step) {
 	gc, undo, observe, xml := s.flags[0], s.flags[1], s.flags[2], s.flags[3]
 	d := crdt.New(crdt.Options{KeepDeleted: !gc})
 	d.SetClientID(s.client)
+	if s.client%2 == 0 {
+		crdt.SetLongScan(d, 0)
+	}
 	roots := []crdt.SharedType{d.Text("t"), d.Array("a"), d.Map("m")}
 	if xml {
 		m.xml = true

@@ -119,6 +119,9 @@ func (tx *Tx) split(it *item, n uint64) *item {
 		right.parent.setEntry(right.key, right)
 	}
 	tx.splits = append(tx.splits, right.id)
+	if x := tx.index(it); x != nil {
+		x.split(it, right)
+	}
 	return right
 }
 

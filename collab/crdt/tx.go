@@ -25,6 +25,8 @@ type Tx struct {
 	parentAt  map[*branch]int     // index in parents
 	watchedAt map[*branch]*branch // what watched found
 
+	indexes map[listOf]*listIndex // of lists with long scans, while the function of the transaction runs
+
 	changeOfBranch map[*branch]*change    // built from indexFrom changes on
 	touchedAt      map[*clientStructs]int // as far as it is built
 
@@ -213,6 +215,7 @@ func (d *Doc) run(tx Tx, f func(*Tx)) {
 	d.queue = append(d.queue, t)
 	defer func() {
 		d.tx = nil
+		t.dropIndexes()
 		if d.queue[0] == t {
 			d.finishAll()
 		}
