@@ -2,8 +2,12 @@ package drive
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -73,6 +77,44 @@ func TestReadOnce(t *testing.T) {
 			t.Errorf("%s: %d reads of the store, want %d", name, n, want)
 		}
 	}
+}
+
+// rechecked is a store that counts how it is asked for one key.
+type rechecked struct {
+	*mem.Backend
+	rechecks, stats atomic.Int64
+}
+
+func (b *rechecked) Recheck(ctx context.Context, key string) (fs.Info, error) {
+	b.rechecks.Add(1)
+	return b.Backend.Recheck(ctx, key)
+}
+
+func (b *rechecked) Stat(ctx context.Context, key string) (fs.Info, error) {
+	b.stats.Add(1)
+	return b.Backend.Stat(ctx, key)
+}
+
+// TestOpenAgain opens a file whose version was looked up long ago: that takes the one request of a Rechecker.
+func TestOpenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &rechecked{Backend: mem.NewBackend(mem.BackendOptions{})}
+		text := noise(100 << 10) // too long for a symbolic link
+		b.Inject("f", text, fs.WriteOptions{})
+		d := open(t, withCache(t, Options{Backend: b}))
+		for range 3 {
+			if got := readFile(t, d, "f"); !bytes.Equal(got, text) {
+				t.Errorf("f has %d other bytes", len(got))
+			}
+			time.Sleep(DefaultContentsTTL + time.Second)
+		}
+		if rechecks, stats := b.rechecks.Load(), b.stats.Load(); rechecks != 2 || stats != 0 {
+			t.Errorf("rechecked %d times, want 2; stat %d times, want 0", rechecks, stats)
+		}
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func readFile(t *testing.T, d *Drive, name string) []byte {

@@ -206,7 +206,7 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	}
 	var info fs.Info
 	err := d.look(ctx, func(ctx context.Context) (err error) {
-		info, err = d.backend.Stat(ctx, key)
+		info, err = d.recheck(ctx, key)
 		return err
 	})
 	if err != nil && fs.KindOf(err) != fs.NotExist {
@@ -229,6 +229,14 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 		return nil
 	})
 	return now, err
+}
+
+// recheck asks the store for a key that is known as a file's, with one request where the store can do that.
+func (d *Drive) recheck(ctx context.Context, key string) (fs.Info, error) {
+	if r, ok := fs.As[fs.Rechecker](d.backend); ok {
+		return r.Recheck(ctx, key)
+	}
+	return d.backend.Stat(ctx, key)
 }
 
 // stat asks the store for a key.
