@@ -43,11 +43,11 @@ func (b *bucket) ownRows(ctx context.Context) (err error) {
 		if cold {
 			name = "passthrough, from the disk"
 		}
-		ours, theirs, err := sideBySide(func() error { return readWarm(filepath.Join(dir, "big.bin"), cold, true) }, func() error { return readWarm(b.plain, cold, false) })
+		all, err := sideBySide(func() error { return readWarm(filepath.Join(dir, "big.bin"), cold, true) }, func() error { return readWarm(b.plain, cold, false) })
 		if err != nil {
 			return err
 		}
-		speedRow(name, ours, theirs, warmBound)
+		speedRow(name, all, warmBound)
 	}
 	for _, s := range []struct {
 		name string
@@ -64,23 +64,47 @@ func (b *bucket) ownRows(ctx context.Context) (err error) {
 	return b.userRows(ctx)
 }
 
-func speedRow(name string, ours, theirs time.Duration, bound float64) {
-	fmt.Printf("%-36s %15v %15v %8.2f  (bound %.1f)\n", name, ours.Round(time.Millisecond), theirs.Round(time.Millisecond), float64(theirs)/float64(ours), bound)
+// pairs is how often two tasks are set beside each other.
+const pairs = 15
+
+// pair is how long two tasks took that were done one right after the other.
+type pair struct{ ours, theirs time.Duration }
+
+// sideBySide does two tasks in turn, each of them first every other time: what else runs on the machine meets both alike.
+func sideBySide(ours, theirs func() error) ([]pair, error) {
+	all := make([]pair, pairs)
+	for i := range all {
+		first, second := ours, theirs
+		if i%2 == 1 {
+			first, second = theirs, ours
+		}
+		a, err := timeOf(first)
+		if err != nil {
+			return nil, err
+		}
+		b, err := timeOf(second)
+		if err != nil {
+			return nil, err
+		}
+		if i%2 == 1 {
+			a, b = b, a
+		}
+		all[i] = pair{a, b}
+	}
+	return all, nil
 }
 
-// sideBySide returns the medians of two tasks that are done in turn.
-func sideBySide(ours, theirs func() error) (time.Duration, time.Duration, error) {
-	var all [2][]time.Duration
-	for range rounds / 2 {
-		for i, f := range []func() error{ours, theirs} {
-			took, err := timeOf(f)
-			if err != nil {
-				return 0, 0, err
-			}
-			all[i] = append(all[i], took)
-		}
+// speedRow prints the medians of both, and that of the ratios.
+func speedRow(name string, all []pair, bound float64) {
+	var ours, theirs []time.Duration
+	var ratios []float64
+	for _, p := range all {
+		ours, theirs = append(ours, p.ours), append(theirs, p.theirs)
+		ratios = append(ratios, p.theirs.Seconds()/p.ours.Seconds())
 	}
-	return median(all[0]), median(all[1]), nil
+	slices.Sort(ratios)
+	fmt.Printf("%-36s %15v %15v %8.2f  (%.2f to %.2f, bound %.1f)\n", name, median(ours).Round(time.Millisecond), median(theirs).Round(time.Millisecond),
+		ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], bound)
 }
 
 // readWarm reads a file, from the disk if cold is set. In a mount the kernel has no pages under that name before, only of what lies below.
@@ -164,11 +188,11 @@ func runAsUser(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	ours, theirs, err := sideBySide(func() error { return readWarm(filepath.Join(dir, "big.bin"), false, true) }, func() error { return readWarm(filepath.Join(mnt, "plain"), false, true) })
+	all, err := sideBySide(func() error { return readWarm(filepath.Join(dir, "big.bin"), false, true) }, func() error { return readWarm(filepath.Join(mnt, "plain"), false, true) })
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%-36s %15s %15s %8s\n", "", "mount", "loopback", "ratio")
-	speedRow("no passthrough, from memory", ours, theirs, userBound)
+	speedRow("no passthrough, from memory", all, userBound)
 	return nil
 }
