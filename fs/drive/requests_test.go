@@ -171,6 +171,15 @@ func TestRequests(t *testing.T) {
 			}
 		}, map[string]int{"list": 2, "read": 1}) // one listing each of the top and of data
 	})
+	t.Run("read of a large file", func(t *testing.T) {
+		requests(t, filled(1, 40<<20), func(p program) {
+			for range 2 {
+				if n := len(p.read("data/file 00000")); n != 40<<20 {
+					t.Errorf("%d bytes", n)
+				}
+			}
+		}, map[string]int{"list": 2, "read": 2}) // its first part, and when that is read on the rest
+	})
 	t.Run("close, then chmod and utimes", func(t *testing.T) {
 		requests(t, mem.NewBackend(mem.BackendOptions{}), func(p program) {
 			p.write("script", text, false)

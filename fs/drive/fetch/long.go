@@ -9,13 +9,13 @@ import (
 
 // Of the request that brings a run by itself.
 const (
-	longRange  = 1 << 30         // bytes it asks for at most
-	idlePause  = 5 * time.Second // after which it ends if nobody wants more of it
-	turnBytes  = MaxRange        // that it brings before it lets others have its slot
-	gaugeBytes = 8 << 20         // over which its rate is measured
-	fastEnough = 96 << 20        // bytes per second, which is what stores give one connection; when it brings less, several are tried
-	trialBytes = 64 << 20        // that these bring before they are judged
-	worthwhile = 1.5             // times the rate of one they must reach
+	longRange  = 1 << 30          // bytes it asks for at most
+	idlePause  = 10 * time.Second // after which it ends if nobody wants more of it
+	turnBytes  = MaxRange         // that it brings before it lets others have its slot
+	gaugeBytes = 8 << 20          // over which its rate is measured
+	fastEnough = 96 << 20         // bytes per second, which is what stores give one connection; when it brings less, several are tried
+	trialBytes = 64 << 20         // that these bring before they are judged
+	worthwhile = 1.5              // times the rate of one they must reach
 )
 
 // extend has what lies from one offset to another brought: by the request that brings what lies before it, or by one more. It returns at once.

@@ -31,6 +31,7 @@ func TestRequestsOfARun(t *testing.T) {
 		"a fast store":           {rate: 250 << 20, least: 2, most: 2},
 		"a store slow to each":   {rate: 80 << 20, least: 30, most: 40},
 		"a slow reader":          {rate: 80 << 20, pause: 10 * time.Millisecond, least: 2, most: 2},
+		"a very slow reader":     {rate: 250 << 20, pause: time.Second / 4, least: 2, most: 10},
 		"a slow line":            {link: 20 << 20, least: 8, most: 16},
 		"a line just below fast": {link: 90 << 20, least: 8, most: 16},
 	} {

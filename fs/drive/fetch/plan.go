@@ -136,12 +136,13 @@ func (r *run) grow(most int64) {
 	}
 }
 
-// longer returns what of the window was not asked for yet, if so much of it was used that it is worth waking the request.
+// longer returns what of the window was not asked for yet, if half of it was used: what a request that rests for too long has in its connection
+// is lost, which must be little beside what it brings.
 func (p *planner) longer(r *run, off int64) blockcache.Range {
 	if r.start == 0 && r.next < longAfter {
 		return blockcache.Range{}
 	}
-	step := max(r.window/8, minPiece)
+	step := max(r.window/2, minPiece)
 	from, to := max(r.ahead, p.align(off, off+1).Off), (r.next+r.window)/step*step
 	if r.next+r.window >= p.size {
 		to = p.size
