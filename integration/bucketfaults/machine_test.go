@@ -320,10 +320,13 @@ func (w *twins) finish() {
 	w.closer.close(w.t)
 }
 
-// chaos breaks a share of the requests, each in a way that its kind allows.
+// chaos breaks a share of the requests, each in a way that its kind allows. Credentials that have expired are replaced, and the new ones are
+// good for some requests.
 func chaos(seed uint64, share float64) func(faultproxy.Request) faultproxy.Action {
-	var mu sync.Mutex // guards rng
+	const good = 10
+	var mu sync.Mutex // guards rng and expired
 	rng := rand.New(rand.NewPCG(seed, 2))
+	expired := -good // number of the request that met it last
 	return func(r faultproxy.Request) faultproxy.Action {
 		mu.Lock()
 		defer mu.Unlock()
@@ -332,9 +335,18 @@ func chaos(seed uint64, share float64) func(faultproxy.Request) faultproxy.Actio
 		}
 		actions := []faultproxy.Action{faultproxy.SlowDown, faultproxy.SlowDown, faultproxy.Fail, faultproxy.Reset, faultproxy.Expired}
 		if r.Kind == "get" {
-			return append(actions, faultproxy.Truncate, faultproxy.Truncate)[rng.IntN(len(actions)+2)]
+			actions = append(actions, faultproxy.Truncate, faultproxy.Truncate)
+		} else {
+			actions = append(actions, faultproxy.Lose, faultproxy.LoseFail)
 		}
-		return append(actions, faultproxy.Lose, faultproxy.LoseFail)[rng.IntN(len(actions)+2)]
+		action := actions[rng.IntN(len(actions))]
+		if action == faultproxy.Expired {
+			if r.N-expired < good {
+				return faultproxy.SlowDown
+			}
+			expired = r.N
+		}
+		return action
 	}
 }
 
