@@ -169,7 +169,7 @@ func (t *tx) keepBoth(j *job, info fs.Info) (to string) {
 	var loser string
 	for i := 0; ; i++ {
 		loser = fs.ConflictName(name, t.d.opts.Actor, stamp(t.now), i)
-		if x.children[loser] == nil {
+		if x.known(loser) == nil {
 			break
 		}
 	}

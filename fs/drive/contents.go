@@ -19,11 +19,12 @@ type file struct {
 
 	// Guarded by Drive.mu.
 	open    *contents // the bytes of an open file; nil = no handle, and all is as meta says
-	handles int
-	writers int
+	handles int32
+	writers int32
 	live    *live // what was written since the last commit makes of the attributes; nil = nothing was
 	checked int64 // when the store was last asked whether at is its version still
 	byDrive bool  // nobody has asked for the last commit: the file is held open
+	dressed bool  // the attributes are more than a listing tells
 }
 
 // live are the attributes of a file that is being written to.
@@ -61,6 +62,7 @@ type contents struct {
 
 // acquire counts a handle. The caller holds Drive.mu.
 func (f *file) acquire(writes bool) *contents {
+	f.d.regain(f)
 	if f.open == nil {
 		f.open = &contents{f: f, v: f.view()}
 		f.d.ref(f.open.v.stack)
@@ -491,7 +493,7 @@ func (f *file) resize(ctx context.Context, size int64) error {
 
 // truncated has the handle that was opened for writing last commit what a truncation by path has done, and returns how many such handles
 // there are: open(2) with O_TRUNC comes as an open and a truncation, and others have nothing to do with that.
-func (c *contents) truncated() (writers int) {
+func (c *contents) truncated() (writers int32) {
 	c.f.d.mu.RLock()
 	defer c.f.d.mu.RUnlock()
 	if n := len(c.writing); n > 0 {

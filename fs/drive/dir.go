@@ -2,8 +2,10 @@ package drive
 
 import (
 	"context"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"weak"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -16,6 +18,12 @@ type dir struct {
 	loading  *load     // under way; nil = none is
 	complete bool      // children are all there is, as of listed
 	left     uint64    // how many names were taken away
+	edits    uint64    // how often anything was changed of what is written down of children
+
+	shed    map[string]weak.Pointer[node] // loose children
+	evicted atomic.Bool                   // the children were complete before they were let go of; changed with Drive.mu held
+	pins    atomic.Int32                  // who uses it just now
+	used    atomic.Int64                  // when somebody last did
 }
 
 var (
@@ -45,6 +53,8 @@ func (x *dir) Lookup(ctx context.Context, name string) (fs.Node, error) {
 
 // child returns the node of that name, having asked the store if what is known is old.
 func (x *dir) child(ctx context.Context, name string) (inode, error) {
+	x.pin()
+	defer x.unpin()
 	if err := x.fresh(ctx, name); err != nil {
 		return nil, err
 	}
@@ -133,7 +143,9 @@ func (t *tx) unplace(x *dir, name string) {
 	t.touch(n)
 	last, _ := n.meta().path()
 	t.d.keeper.gone(last, n.kind() == kindDir)
-	x.left++
+	if x.left++; n.kind() == kindDir {
+		delete(t.d.evictor.loaded, n.(*dir))
+	}
 	m := &n.meta().m
 	m.edit(func(m *more) { m.last = last })
 	m.parent = nil
@@ -160,7 +172,7 @@ func (t *tx) bury(n inode) {
 	})
 }
 
-// prepare makes sure that it is known whether name is taken.
+// prepare makes sure that it is known whether name is taken. The caller has pinned the directory.
 func (x *dir) prepare(ctx context.Context, op, name string) error {
 	if err := ctx.Err(); err != nil {
 		return fs.Wrap(op, name, err)
@@ -173,6 +185,8 @@ func (x *dir) prepare(ctx context.Context, op, name string) error {
 
 // add makes a child and publishes it.
 func (x *dir) add(ctx context.Context, op, name string, wait time.Duration, make func(*tx) inode) error {
+	x.pin()
+	defer x.unpin()
 	if err := x.prepare(ctx, op, name); err != nil {
 		return err
 	}
@@ -258,6 +272,8 @@ func (x *dir) Symlink(ctx context.Context, name, target string, o fs.CreateOptio
 
 // Remove takes a name away.
 func (x *dir) Remove(ctx context.Context, name string, wantDir bool) error {
+	x.pin()
+	defer x.unpin()
 	if err := x.prepare(ctx, "remove", name); err != nil {
 		return err
 	}
@@ -265,6 +281,8 @@ func (x *dir) Remove(ctx context.Context, name string, wantDir bool) error {
 	sub, isDir := x.children[name].(*dir)
 	x.d.mu.RUnlock()
 	if isDir && wantDir {
+		sub.pin()
+		defer sub.unpin()
 		if err := sub.fresh(ctx, ""); err != nil {
 			return fs.Wrap("remove", sub.where(), err)
 		}

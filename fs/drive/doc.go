@@ -26,6 +26,8 @@
 //   - A file that is whole in the cache is lent to the kernel ([fs.Passthrougher]) while it is open for reading. The lent file has
 //     the bytes of the open file all the time, also what others write to it meanwhile.
 //   - Every number (inode, version, change) is used once, also over restarts.
+//   - When more than [Options].MaxNodes nodes are known, those that nobody uses, and that the store or the file of listings can tell again,
+//     are let go of, whole listings at a time. They keep their numbers, and whoever still holds one holds the same that is found again.
 //
 // # Errors
 //

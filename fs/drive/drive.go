@@ -37,6 +37,8 @@ type Drive struct {
 	loads  sync.WaitGroup // of directories; none begins once closed is set
 	keeper keeper
 
+	evictor evictor
+
 	background sync.WaitGroup // what else runs until ctx ends
 	checking   sync.Mutex     // held while something is checked in the background
 
@@ -82,6 +84,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	d.queue.wake, d.queue.end, d.queue.working = make(chan struct{}, 1), make(chan struct{}), map[keyed]bool{}
 	d.store.d, d.local = d, patterns(o.LocalPatterns)
 	d.progress.init()
+	d.evictor.init(o.MaxNodes)
 	d.startKeeper()
 	err := d.local.check()
 	if err == nil {
@@ -91,6 +94,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		return nil, fs.Wrap("open drive", o.Name, errors.Join(err, d.end()))
 	}
 	go d.upload(d.ctx)
+	d.background.Go(func() { d.evictNodes(d.ctx) })
 	d.queue.kick()
 	return d, nil
 }

@@ -104,16 +104,22 @@ func (d *Drive) keepDue() {
 // keepChunk is how many names are looked at with the lock held.
 const keepChunk = 1024
 
-// keepListing writes one directory down. If names leave it meanwhile it is left for the next time.
-func (d *Drive) keepListing(x *dir) {
+// keepListing writes one directory down. If names leave it meanwhile it is left for the next time. It returns which edit of the directory
+// is written down.
+func (d *Drive) keepListing(x *dir) (edits uint64) {
+	if d.keeper.file == nil {
+		d.mu.RLock()
+		defer d.mu.RUnlock()
+		return x.edits
+	}
 	d.mu.RLock()
 	path, known := x.path()
 	known = known && x.complete && !x.m.get().moved
-	left := x.left
+	left, edits := x.left, x.edits
 	names := slices.Collect(maps.Keys(x.children))
 	d.mu.RUnlock()
 	if !known {
-		return
+		return edits
 	}
 	slices.Sort(names)
 	e := &encoder{b: []byte{listingVersion}}
@@ -128,9 +134,10 @@ func (d *Drive) keepListing(x *dir) {
 	defer d.mu.RUnlock()
 	if now, _ := x.path(); now != path || x.left != left || x.m.get().moved {
 		d.keeper.keep(x)
-		return
+		return edits
 	}
 	d.keeper.file.Put(path, e.b)
+	return edits
 }
 
 // listingVersion is the first byte of a listing that is kept.
@@ -196,7 +203,7 @@ func (d *decoder) child(dir string) fs.Info {
 	return info
 }
 
-// restore gives a directory that was never listed by this process what it was known to have. The store is asked as soon as it can be.
+// restore gives a directory that was never listed by this process, or whose children were let go of, what it was known to have.
 func (x *dir) restore() {
 	d := x.d
 	if d.keeper.file == nil {
@@ -235,12 +242,16 @@ func (x *dir) restore() {
 func (t *tx) restore(x *dir, infos []fs.Info, gone map[string]bool) {
 	for i := range infos {
 		_, name := split(infos[i].Key)
-		if fs.CheckName(name) != nil || x.reserved(name) || x.children[name] != nil || gone[name] || x.isTouched(name) || t.awaits(infos[i].Key) {
+		if fs.CheckName(name) != nil || x.reserved(name) || x.known(name) != nil || gone[name] || x.isTouched(name) || t.d.isPending(infos[i].Key) {
 			continue
 		}
 		if f, ok := t.placeFound(x, name, &infos[i]).(*file); ok {
 			f.checked = 0
 		}
 	}
-	t.after = append(t.after, func() { x.complete, x.listed = true, time.Time{} })
+	t.after = append(t.after, func() {
+		x.complete = true
+		x.evicted.Store(false)
+	})
+	x.regainAll()
 }

@@ -9,8 +9,8 @@ import (
 
 // found works in what the store has under a name.
 func (t *tx) found(x *dir, name string, info *fs.Info) {
-	n := x.children[name]
-	if t.awaits(info.Key) || n != nil && isBeingWritten(n) {
+	n := x.known(name)
+	if t.d.isPending(info.Key) || n != nil && isBeingWritten(n) {
 		return // what this drive wants there comes first
 	}
 	if n == nil {
@@ -31,7 +31,7 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 			m.at.version = markerVersion
 		}
 	case m.at.key == "" && m.at.version == info.Version:
-		if f, ok := n.(*file); ok {
+		if f, ok := n.(*file); ok && (f.checked != 0 || !mayBeLink(info)) {
 			f.checked = t.now
 		}
 	case m.at.version == "" && t.d.isLocal(n):
@@ -45,11 +45,6 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 func isBeingWritten(n inode) bool {
 	f, ok := n.(*file)
 	return ok && (f.writers > 0 || f.live != nil)
-}
-
-// awaits reports whether a key is to be brought up to date still.
-func (t *tx) awaits(key string) bool {
-	return t.d.pending[keyed{key, false}] != nil || t.d.pending[keyed{key, true}] != nil
 }
 
 // needed reports whether a node has something that the store does not have (yet).
@@ -83,6 +78,7 @@ func (t *tx) discard(x *dir, name string) {
 	if sub, ok := n.(*dir); ok {
 		path, _ := sub.path()
 		t.d.keeper.gone(path, true) // in one, and not each below it
+		sub.regainAll()
 		for name := range sub.children {
 			t.discard(sub, name)
 		}
@@ -106,6 +102,7 @@ func (t *tx) placeFound(x *dir, name string, info *fs.Info) inode {
 	m := &n.meta().m
 	m.parent, m.name = x, name
 	t.put(x, name, n)
+	t.d.evictor.loaded[x] = true
 	t.d.keeper.keep(x)
 	return n
 }
@@ -168,8 +165,8 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 	default:
 		m.mode = fs.ModeFile | perm(0o644)
 		f := &file{checked: now}
-		if info.Partial && at.size > 0 && at.size < maxLink {
-			f.checked = 0 // it may be a symbolic link, which a listing does not tell
+		if mayBeLink(info) {
+			f.checked = 0
 		}
 		n = f
 	}
@@ -182,9 +179,15 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 // maxLink is longer than the target of any symbolic link.
 const maxLink = 4096
 
+// mayBeLink reports whether what a listing calls a file may be a symbolic link, which it does not tell.
+func mayBeLink(info *fs.Info) bool { return info.Partial && info.Size > 0 && info.Size < maxLink }
+
 // foundIno returns the number of a node that was found in the store: the same over restarts.
 func (d *Drive) foundIno(info *fs.Info) uint64 {
 	key, v := hash(info.Key), hash(string(info.Version))
+	if info.Type == fs.Directory {
+		v = 0 // of the marker, which a directory may get and lose
+	}
 	for salt := uint64(0); ; salt++ {
 		if ino := fs.Ino(d.id, inoFound, key, v, uint64(info.Type), salt); !d.retired[ino] {
 			return ino
@@ -218,8 +221,9 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	gone := err != nil
 	var now inode
 	err = d.settle("open", key, func(t *tx) error {
+		d.regain(f)
 		at, ok := f.path()
-		if !ok || at != key || t.awaits(key) || isBeingWritten(f) || f.m.at.key != "" {
+		if !ok || at != key || t.d.isPending(key) || isBeingWritten(f) || f.m.at.key != "" {
 			if now = f; !ok {
 				now = nil
 			}
@@ -268,7 +272,9 @@ func (t *tx) dress(f *file, info fs.Info) {
 	if info.Partial || f.m.kept || f.m.metaDirty {
 		return
 	}
+	f.m.parent.edits++
 	t.d.keeper.keep(f.m.parent)
+	f.dressed = true
 	if info.HasMode {
 		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
 	}

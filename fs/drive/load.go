@@ -33,11 +33,13 @@ func (x *dir) List(ctx context.Context) (fs.Listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fs.Wrap("list", "", err)
 	}
+	x.pin()
 	l, err := x.ask()
 	if err == nil && l != nil {
 		err = x.excuse("", x.await(ctx, l, func() bool { return len(l.names) > 0 }))
 	}
 	if err != nil && !errors.Is(err, errMoved) {
+		x.unpin()
 		return nil, fs.Wrap("list", x.where(), err)
 	}
 	if l != nil {
@@ -48,9 +50,10 @@ func (x *dir) List(ctx context.Context) (fs.Listing, error) {
 	return &listing{x: x, names: slices.Sorted(maps.Keys(x.children))}, nil
 }
 
-// listing is used by one goroutine at a time.
+// listing is used by one goroutine at a time. The directory is pinned until it is closed.
 type listing struct {
 	x     *dir
+	done  bool
 	load  *load    // whose names these are; nil = names are all
 	names []string // does not change
 }
@@ -108,7 +111,13 @@ func (l *listing) rest(ctx context.Context) error {
 	return nil
 }
 
-func (l *listing) Close() error { return nil }
+func (l *listing) Close() error {
+	if !l.done {
+		l.done = true
+		l.x.unpin()
+	}
+	return nil
+}
 
 // others returns the names of the directory that are not told, sorted. The caller holds Drive.mu.
 func (x *dir) others(told map[string]bool) []string {
@@ -123,7 +132,8 @@ func (x *dir) others(told map[string]bool) []string {
 }
 
 // fresh makes sure that the names of the directory are known as they were in the store not long ago, or name is, if it is given. Where
-// the store cannot be reached, what is known serves: all names if they were ever listed, else the one that is asked for.
+// the store cannot be reached, what is known serves: all names if they were ever listed, else the one that is asked for. The caller has
+// pinned the directory.
 func (x *dir) fresh(ctx context.Context, name string) error {
 	for {
 		l, err := x.ask()
@@ -139,7 +149,7 @@ func (x *dir) fresh(ctx context.Context, name string) error {
 
 // ask returns the load that is to be waited for, having begun it; nil if what is known is not old.
 func (x *dir) ask() (*load, error) {
-	if x.d.isOffline() {
+	if x.evicted.Load() || x.d.isOffline() {
 		x.restore()
 	}
 	x.d.mu.Lock()
@@ -197,9 +207,9 @@ func (x *dir) excuse(name string, err error) error {
 	if err == nil || !isUnreachable(err) {
 		return err
 	}
-	x.d.mu.RLock()
-	defer x.d.mu.RUnlock()
-	if x.complete || name != "" && x.children[name] != nil {
+	x.d.mu.Lock()
+	defer x.d.mu.Unlock()
+	if x.complete || name != "" && x.known(name) != nil {
 		return nil
 	}
 	return err
@@ -304,7 +314,7 @@ func (x *dir) merge(l *load, key string, infos []fs.Info, last bool) error {
 		}
 		names := make([]string, 0, len(infos))
 		for i := range infos {
-			name := infos[i].Key[strings.LastIndexByte(infos[i].Key, '/')+1:]
+			name := strings.Clone(infos[i].Key[strings.LastIndexByte(infos[i].Key, '/')+1:]) // or it would keep all of the key
 			if fs.CheckName(name) != nil || x.reserved(name) || l.touched[name] {
 				continue
 			}
@@ -337,11 +347,12 @@ func (t *tx) listed(x *dir, l *load, key string) {
 		x.m.edit(func(m *more) { m.moved, m.origin = false, "" })
 		t.d.noteOrigin(key, -1)
 		t.undo = append(t.undo, func() { t.d.noteOrigin(key, 1) })
-	} else if x.complete || len(x.children) > len(l.seen) {
+	} else if x.regainAll(); x.complete || len(x.children) > len(l.seen) {
 		t.missed(x, l)
 	}
 	t.after = append(t.after, func() {
 		x.complete, x.listed = true, time.Now()
+		x.evicted.Store(false)
 		t.d.keeper.keep(x)
 	})
 }

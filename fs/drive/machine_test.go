@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,9 @@ type machine struct {
 	oracle *mem.Drive
 	open   []pair
 	log    []string
+
+	evicts bool // the drive lets go of all that it can between two steps, and loses its state now and then
+	shed   int  // how many nodes it has let go of
 }
 
 // pair is a file that is open on both sides.
@@ -394,10 +398,32 @@ func (m *machine) restart() {
 		m.closeOne()
 	}
 	m.log = append(m.log, "restart")
+	forget := m.evicts && m.rng.IntN(2) == 0
+	if forget {
+		m.log = append(m.log, "forget")
+		if err := m.d.Wait(m.t.Context()); err != nil {
+			m.fatal("Wait() = %v", err)
+		}
+	}
 	if err := m.d.Close(m.t.Context()); err != nil {
 		m.fatal("Close() = %v", err)
 	}
+	if forget {
+		m.o.State = memoryDir(m.t)
+	}
 	m.start()
+	if m.evicts {
+		m.findLinks()
+	}
+}
+
+// findLinks opens all files: a listing does not tell symbolic links from files.
+func (m *machine) findLinks() {
+	for range 100 {
+		if _, err := dump(m.t.Context(), m.d); err == nil {
+			break
+		}
+	}
 }
 
 func listOf(ctx context.Context, d fs.Drive, path string) (string, error) {
@@ -513,12 +539,7 @@ func (m *machine) finish() {
 	}
 	m.o.State, m.o.ID = m.t.TempDir(), fs.DriveID{9}
 	m.start()
-	// A listing does not tell symbolic links from files: stat does, when they are opened.
-	for range 100 {
-		if _, err := dump(ctx, m.d); err == nil {
-			break
-		}
-	}
+	m.findLinks()
 	m.both("dump of the store alone", func(d fs.Drive) (string, error) { return dump(ctx, d) })
 	if err := m.d.Close(ctx); err != nil {
 		m.fatal("Close() = %v", err)
@@ -540,5 +561,52 @@ func TestMachine(t *testing.T) {
 				m.finish()
 			})
 		})
+	}
+}
+
+// TestMachineEvicting is TestMachine on a drive that keeps no node that it can do without.
+func TestMachineEvicting(t *testing.T) {
+	seeds := 20
+	if full() {
+		seeds = 500
+	}
+	shed := 0
+	for seed := range uint64(seeds) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := Options{MaxNodes: 1}
+				if seed%2 == 0 {
+					o.Listings = filepath.Join(t.TempDir(), "listings")
+				}
+				m := newMachine(t, seed, o, mem.BackendOptions{})
+				m.evicts = true
+				for i := range 200 {
+					if i%40 == 39 {
+						m.restart()
+					}
+					m.evict()
+					m.step()
+				}
+				m.finish()
+				shed += m.shed
+			})
+		})
+	}
+	if shed == 0 {
+		t.Error("no node was ever let go of")
+	}
+}
+
+// evict waits until the drive has let go of what it can.
+func (m *machine) evict() {
+	m.d.mu.Lock()
+	m.d.evictor.begin = 0
+	m.d.mu.Unlock()
+	m.d.evictor.wake <- struct{}{}
+	synctest.Wait()
+	m.d.mu.RLock()
+	defer m.d.mu.RUnlock()
+	for x := range m.d.evictor.shed {
+		m.shed += len(x.shed)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -74,6 +76,7 @@ func (d *Drive) walk(ctx context.Context, rel string, f func(inode) error) error
 		if err != nil {
 			return err
 		}
+		defer x.unpin()
 		if n, err = x.child(ctx, name); err != nil {
 			return err
 		}
@@ -92,21 +95,28 @@ func (d *Drive) walkFrom(ctx context.Context, n inode, f func(inode) error) erro
 	if !ok {
 		return nil
 	}
-	if err := x.fresh(ctx, ""); err != nil {
+	children, err := x.all(ctx)
+	if err != nil {
 		return err
 	}
-	d.mu.RLock()
-	children := make([]inode, 0, len(x.children))
-	for _, c := range x.children {
-		children = append(children, c)
-	}
-	d.mu.RUnlock()
 	for _, c := range children {
 		if err := d.walkFrom(ctx, c, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// all returns the children.
+func (x *dir) all(ctx context.Context) ([]inode, error) {
+	x.pin()
+	defer x.unpin()
+	if err := x.fresh(ctx, ""); err != nil {
+		return nil, err
+	}
+	x.d.mu.RLock()
+	defer x.d.mu.RUnlock()
+	return slices.Collect(maps.Values(x.children)), nil
 }
 
 // Finding is something that Fsck does not like.

@@ -23,7 +23,8 @@ type node struct {
 	self       inode
 	ino        uint64
 	superseded atomic.Bool
-	m          meta // guarded by Drive.mu, changed through tx.touch only
+	loose      atomic.Bool // see evictor; changed with Drive.mu held
+	m          meta        // guarded by Drive.mu, changed through tx.touch only
 }
 
 // meta is what is known of a node. Of a file that is being written to it is the state of the last commit.

@@ -24,6 +24,7 @@ const (
 	DefaultUploads        = 16
 	DefaultPartSize       = 16 << 20
 	DefaultCheckpointSize = 16 << 20
+	DefaultMaxNodes       = 150_000
 	DefaultDirtyLimit     = 10 << 30
 )
 
@@ -56,6 +57,8 @@ type Options struct {
 	CheckpointSize int64         // bytes of the journal over which it is made short; 0 = DefaultCheckpointSize
 	SegmentSize    int64         // of the journal; 0 = its own default
 
+	MaxNodes int // files and folders known at a time, over which those are let go of that nobody uses; 0 = DefaultMaxNodes
+
 	hook func(point string) // called at every point where a crash makes a difference
 }
 
@@ -75,6 +78,9 @@ func (o *Options) setDefaults() {
 		if *v.at == 0 {
 			*v.at = v.value
 		}
+	}
+	if o.MaxNodes == 0 {
+		o.MaxNodes = DefaultMaxNodes
 	}
 	if o.Uploads == 0 {
 		o.Uploads = DefaultUploads

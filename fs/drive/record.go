@@ -129,7 +129,7 @@ func (r *replay) build() error {
 		}
 		r.fill(n, rec)
 		n.meta().m.parent = parent
-		parent.children[rec.name] = n
+		parent.set(rec.name, n)
 		if err := r.contents(n, rec, used); err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (r *replay) giveUp(n inode) {
 		return
 	}
 	delete(r.pending, k)
-	delete(m.parent.children, m.name)
+	m.parent.set(m.name, nil)
 	m.parent = nil
 	r.change.item(itemGone)
 	r.change.uint(n.meta().ino)

@@ -16,6 +16,10 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 	if flags != 0 && flags != fs.RenameNoReplace {
 		return fail("rename", join(x.where(), name), fs.Invalid)
 	}
+	for _, dir := range []*dir{x, dst} {
+		dir.pin()
+		defer dir.unpin()
+	}
 	if err := x.prepare(ctx, "rename", name); err != nil {
 		return err
 	}
@@ -26,6 +30,8 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 	over, isDir := dst.children[newName].(*dir)
 	x.d.mu.RUnlock()
 	if isDir {
+		over.pin()
+		defer over.unpin()
 		if err := over.fresh(ctx, ""); err != nil {
 			return fs.Wrap("rename", over.where(), err)
 		}
@@ -120,6 +126,7 @@ func (t *tx) leaveBelow(x *dir) {
 		t.d.noteOrigin(key, 1)
 		t.undo = append(t.undo, func() { t.d.noteOrigin(key, -1) })
 	}
+	x.regainAll()
 	for _, n := range x.children {
 		if sub, ok := n.(*dir); ok {
 			t.leaveBelow(sub)
@@ -171,7 +178,7 @@ func (d *Drive) movingFrom(path string) bool {
 // adopt gives the moved directory x a child that the store has at its old place.
 func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 	old := keyed{info.Key, info.Type == fs.Directory}
-	if _, taken := x.children[name]; taken {
+	if x.known(name) != nil {
 		return
 	}
 	if p := t.d.pending[old]; p != nil && p.have != "" {

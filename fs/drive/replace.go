@@ -14,7 +14,7 @@ import (
 // defaultMode is that of a file for which nobody has asked for another.
 const defaultMode = 0o644
 
-// find returns the directory and the last name of a path.
+// find returns the directory and the last name of a path. The caller unpins the directory.
 func (d *Drive) find(ctx context.Context, rel string) (*dir, string, error) {
 	at := d.root
 	for {
@@ -23,7 +23,12 @@ func (d *Drive) find(ctx context.Context, rel string) (*dir, string, error) {
 			return nil, "", err
 		}
 		if !more {
-			return at, name, at.fresh(ctx, name)
+			at.pin()
+			if err := at.fresh(ctx, name); err != nil {
+				at.unpin()
+				return nil, "", err
+			}
+			return at, name, nil
 		}
 		n, err := at.child(ctx, name)
 		if err != nil {
@@ -49,6 +54,7 @@ func (d *Drive) Replace(ctx context.Context, rel string, r io.Reader, o fs.Repla
 	if err != nil {
 		return out, fs.Wrap("replace", rel, err)
 	}
+	defer x.unpin()
 	if err := d.throttle(ctx); err != nil {
 		return out, fs.Wrap("replace", rel, err)
 	}
@@ -299,6 +305,7 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 	if err != nil {
 		return out, fs.Wrap("copy", dst, err)
 	}
+	defer x.unpin()
 	seq, err := d.mutate(ctx, "copy", dst, func(t *tx) error {
 		if err := x.free(name); err != nil {
 			return err
@@ -335,6 +342,7 @@ func (d *Drive) source(ctx context.Context, src string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer x.unpin()
 	n, err := x.child(ctx, name)
 	if err != nil {
 		return nil, err

@@ -91,6 +91,12 @@ func (d *Drive) locked(t *tx, fn func(*tx) error) error {
 	for _, f := range t.after {
 		f()
 	}
+	if e := &d.evictor; e.count > e.begin {
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+	}
 	return nil
 }
 
@@ -100,6 +106,7 @@ func (t *tx) touch(n inode) {
 	if t.seen[n] {
 		return
 	}
+	t.d.regain(n)
 	if t.seen == nil {
 		t.seen = map[inode]bool{}
 	}
@@ -111,19 +118,10 @@ func (t *tx) touch(n inode) {
 
 // put gives a name in a directory to n; nil takes it away.
 func (t *tx) put(x *dir, name string, n inode) {
-	before, had := x.children[name]
-	t.undo = append(t.undo, func() {
-		if had {
-			x.children[name] = before
-		} else {
-			delete(x.children, name)
-		}
-	})
-	if n == nil {
-		delete(x.children, name)
-		return
-	}
-	x.children[name] = n
+	before := x.children[name]
+	t.undo = append(t.undo, func() { x.set(name, before) })
+	x.edits++
+	x.set(name, n)
 }
 
 // forget takes a node out of the journal.

@@ -110,7 +110,11 @@ func TestMillionObjects(t *testing.T) {
 	}
 	if full {
 		walkMillion(t, dir)
-		t.Logf("all of them known: %d MiB", resident(t, c)>>20)
+		rss := resident(t, c)
+		t.Logf("all of them seen: %d MiB", rss>>20)
+		if rss > memoryLimit && !raceDetector {
+			t.Errorf("the daemon has %d MiB resident when all files were seen, want at most %d", rss>>20, int64(memoryLimit)>>20)
+		}
 	}
 	c.stop()
 }

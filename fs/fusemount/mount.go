@@ -38,6 +38,7 @@ type Server struct {
 	refusals  refusals
 	walks     walks
 	notifier  *notifier
+	pruner    pruner
 	echo      *echo
 	unobserve func() // may be nil
 
@@ -53,7 +54,8 @@ const handedOver = "/dev/fd/"
 func Mount(ctx context.Context, o Options) (*Server, error) {
 	o.setDefaults()
 	m := &Server{opts: o, log: o.Logger, host: thisHost(), served: make(chan struct{})}
-	m.table.nodes = map[fs.Node]*node{}
+	m.pruner = pruner{m: m, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	m.table = table{nodes: map[fs.Node]*node{}, most: o.MaxNodes, begin: o.MaxNodes, full: m.pruner.kick}
 	m.notifier, m.echo = newNotifier(m), newEcho(m)
 	if err := m.prepare(ctx); err != nil {
 		return nil, err
@@ -62,6 +64,7 @@ func Mount(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	go m.notifier.run()
+	go m.pruner.run()
 	if !o.NoEcho {
 		m.echo.start()
 	}
@@ -206,6 +209,7 @@ func (m *Server) close(ctx context.Context) error {
 	}
 	m.echo.stop()
 	m.notifier.stop()
+	m.pruner.stop()
 	err := m.leave(ctx)
 	m.refusals.close(context.WithoutCancel(ctx))
 	m.handles.releaseAll(context.WithoutCancel(ctx))

@@ -27,6 +27,7 @@ type node struct {
 	noticed  atomic.Bool // on its way to being detached
 
 	handedOut time.Time // guarded by table.mu: when a reply last named it
+	asked     time.Time // guarded by table.mu: when the kernel was last asked to let go of it
 
 	mu          sync.Mutex // guards all below
 	open        []*handle  // of the kernel
@@ -37,9 +38,12 @@ type node struct {
 
 // table finds the node of an [fs.Node].
 type table struct {
-	mu    sync.Mutex // guards all below, and node.handedOut
+	mu    sync.Mutex // guards all below, and node.handedOut and asked
 	nodes map[fs.Node]*node
 	left  []forgotten // in the order of time
+	most  int         // nodes that the kernel may know; does not change
+	begin int         // nodes before it is asked to let go of some: more than most if it uses more
+	full  func()      // called when there are more; must not block
 }
 
 type forgotten struct {
@@ -47,8 +51,8 @@ type forgotten struct {
 	at time.Time
 }
 
-// keepForgotten is how long a node that the kernel has forgotten stays: a reply that names it may be on its way.
-const keepForgotten = 10 * time.Second
+// keepForgotten is how long a node that the kernel has forgotten stays after a reply has named it: that may be on its way.
+const keepForgotten = 2 * time.Second
 
 // get returns the node for f, making it if the kernel does not know it. mode has its type.
 func (t *table) get(m *Server, f fs.Node, mode uint32) *node {
@@ -67,6 +71,10 @@ func (t *table) add(n *node, mode uint32) *node {
 	n.dir, _ = fs.As[fs.Dir](n.fs)
 	n.m.root.NewInode(context.Background(), n, gofuse.StableAttr{Mode: mode & syscall.S_IFMT, Ino: n.fs.Ino(), Gen: n.gen})
 	t.nodes[n.fs] = n
+	t.clean(n.handedOut)
+	if t.count() > t.begin {
+		t.full()
+	}
 	return n
 }
 
@@ -118,19 +126,39 @@ func (t *table) gone(f fs.Node) bool {
 	return n == nil || n.Forgotten()
 }
 
-// forget drops the nodes that the kernel forgot a while ago, and notes that it has forgotten n.
+// forget notes that the kernel has forgotten n.
 func (t *table) forget(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	t.left = append(t.left, forgotten{n, now})
+	if !t.drop(n, now) {
+		t.left = append(t.left, forgotten{n, now})
+	}
+	t.clean(now)
+	t.begin = min(t.begin, t.next())
+}
+
+// count returns about how many nodes the kernel knows. The caller holds mu.
+func (t *table) count() int { return len(t.nodes) - len(t.left) }
+
+// drop drops a node that the kernel has forgotten, unless a reply may be on its way. The caller holds mu.
+func (t *table) drop(n *node, now time.Time) bool {
+	if now.Sub(n.handedOut) <= keepForgotten {
+		return false
+	}
+	//nolint:staticcheck // Forgotten says whether the kernel came back, which NodeOnForgetter cannot
+	if n.Forgotten() && t.nodes[n.fs] == n {
+		delete(t.nodes, n.fs)
+	}
+	return true
+}
+
+// clean drops the nodes that the kernel forgot a while ago. The caller holds mu.
+func (t *table) clean(now time.Time) {
 	for len(t.left) > 0 && now.Sub(t.left[0].at) > keepForgotten {
 		old := t.left[0].n
-		t.left = t.left[1:]
-		//nolint:staticcheck // Forgotten says whether the kernel came back, which NodeOnForgetter cannot
-		if old.Forgotten() && now.Sub(old.handedOut) > keepForgotten && t.nodes[old.fs] == old {
-			delete(t.nodes, old.fs)
-		}
+		t.left[0], t.left = forgotten{}, t.left[1:]
+		t.drop(old, now)
 	}
 }
 

@@ -16,6 +16,9 @@ const name = "jupyter-drive"
 // DefaultCacheFor is how long the kernel keeps names and attributes without asking again.
 const DefaultCacheFor = time.Second
 
+// DefaultMaxNodes is how many files and folders the kernel knows at most, but for those that it uses.
+const DefaultMaxNodes = 80_000
+
 // Caller is who makes a request.
 type Caller struct {
 	UID, GID uint32 // effective; for access(2) real
@@ -44,6 +47,7 @@ type Options struct {
 	NoPassthrough bool          // the kernel reads no local file by itself
 	NoEcho        bool          // inotify watchers are not told of changes made elsewhere
 	CacheFor      time.Duration // 0 = DefaultCacheFor, negative = not at all
+	MaxNodes      int           // over which the kernel is asked to let go of files that it does not use; 0 = DefaultMaxNodes
 
 	Logger       *slog.Logger // nil = discard
 	PanicHandler func(v any)  // called after a panic in a handler was logged; nil = nothing
@@ -55,6 +59,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.FsName == "" {
 		o.FsName = name
+	}
+	if o.MaxNodes == 0 {
+		o.MaxNodes = DefaultMaxNodes
 	}
 	switch {
 	case o.PerCaller || o.CacheFor < 0:
