@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 		unsaved: map[*contents]*unsaved{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	d.queue.wake, d.queue.end, d.queue.working = make(chan struct{}, 1), make(chan struct{}), map[keyed]bool{}
+	d.queue.init()
 	d.store.d, d.local = d, patterns(o.LocalPatterns)
 	d.progress.init()
 	d.evictor.init(o.MaxNodes)

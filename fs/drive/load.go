@@ -199,7 +199,8 @@ func (x *dir) isFresh() bool {
 		return true
 	}
 	path, _ := x.path()
-	return x.d.movingFrom(path)
+	_, moving := x.d.movingFrom(path)
+	return moving
 }
 
 // excuse forgives a failure to ask the store where something is known.

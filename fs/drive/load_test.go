@@ -288,11 +288,11 @@ func TestListingMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := heap()
+	before := heapSize()
 	if err := n.(*dir).fresh(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	each := (heap() - before) / files
+	each := (heapSize() - before) / files
 	t.Logf("%d bytes for each of %d files", each, files)
 	if each > most {
 		t.Errorf("%d bytes for each of %d files, want at most %d", each, files, most)
@@ -301,7 +301,7 @@ func TestListingMemory(t *testing.T) {
 }
 
 // heap returns how many bytes are in use.
-func heap() int64 {
+func heapSize() int64 {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats

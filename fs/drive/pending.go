@@ -31,7 +31,9 @@ type pending struct {
 	tries  int  // failures in a row
 	err    error
 	failed time.Time // when it did
-	stuck  time.Time // since when it waits for others; zero = it does not
+	stuck  blocker   // what it waits for
+	queued time.Time // where it is in queue.later; zero = nowhere
+	ready  bool      // it is in queue.ready
 }
 
 func (p *pending) keyed() keyed { return keyed{p.key, p.dir} }
@@ -60,10 +62,13 @@ func (d *Drive) putPending(k keyed, p *pending) {
 		by--
 	} else {
 		d.pending[k] = p
+		d.queue.look(k)
 	}
+	d.queue.unblock(blocker{byPending, k.key})
 	for dir, _ := split(k.key); dir != "" && by != 0; dir, _ = split(dir) {
 		if d.below[dir] += by; d.below[dir] <= 0 {
 			delete(d.below, dir)
+			d.queue.unblock(blocker{byBelow, dir})
 		}
 	}
 }
@@ -165,6 +170,7 @@ func (d *Drive) noteDisplaced(key string, n inode, needs bool) {
 	set := d.displaced[key]
 	switch {
 	case !needs:
+		d.queue.unblock(blocker{byNeed, key})
 		if delete(set, n); len(set) == 0 {
 			delete(d.displaced, key)
 		}

@@ -139,6 +139,7 @@ func (d *Drive) resume() {
 			if p.due = at; at.Before(now) {
 				p.due = now
 			}
+			d.queue.look(p.keyed())
 		}
 	}
 	d.queue.kick()

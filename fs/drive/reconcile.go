@@ -194,6 +194,7 @@ func (d *Drive) postpone(j *job) error {
 	defer d.mu.Unlock()
 	if p := d.pending[j.keyed]; p != nil {
 		p.due = time.Now().Add(idleAfter)
+		d.queue.look(j.keyed)
 	}
 	return nil
 }

@@ -154,22 +154,23 @@ func (t *tx) wantBelow(x *dir) {
 func (d *Drive) noteOrigin(key string, by int) {
 	if d.origins[key] += by; d.origins[key] <= 0 {
 		delete(d.origins, key)
+		d.queue.unblock(blocker{byOrigin, key})
 	}
 }
 
-// movingFrom reports whether the store may have, at that path, what belongs to a directory that was moved from there. The caller
-// holds mu.
-func (d *Drive) movingFrom(path string) bool {
+// movingFrom reports whether the store may have, at that path, what belongs to a directory that was moved from there: from, or above it.
+// The caller holds mu.
+func (d *Drive) movingFrom(path string) (from string, moving bool) {
 	if len(d.origins) == 0 {
-		return false
+		return "", false
 	}
 	for {
 		if d.origins[path] > 0 {
-			return true
+			return path, true
 		}
 		i := strings.LastIndexByte(path, '/')
 		if i < 0 {
-			return false
+			return "", false
 		}
 		path = path[:i]
 	}

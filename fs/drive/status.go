@@ -99,11 +99,16 @@ func (d *Drive) addConflict(c Conflict) {
 // open for writing have not committed is no part of it.
 func (d *Drive) Wait(ctx context.Context) error {
 	for {
-		changed := d.progress.next()
+		changed, begin := d.progress.next(), time.Now()
 		if d.hurry(func(*file) bool { return false }) == 0 {
 			return nil
 		}
-		if err := d.await(ctx, changed); err != nil {
+		took := time.Since(begin)
+		err := d.await(ctx, changed)
+		if err == nil {
+			err = pause(ctx, 10*took) // with many keys to look at it would keep the workers from their work
+		}
+		if err != nil {
 			return fs.Wrap("wait", d.opts.Name, err)
 		}
 	}
@@ -124,6 +129,7 @@ func (d *Drive) waitFor(ctx context.Context, f *file) error {
 		if p != nil {
 			if p.tries == 0 && p.due.After(time.Now()) {
 				p.due = time.Now()
+				d.queue.look(p.keyed())
 			}
 			if p.tries >= 3 && !isAway(p.err) {
 				err = p.err

@@ -57,6 +57,7 @@ func (d *Drive) hurry(spare func(*file) bool) (left int) {
 		left++
 		if p.due.After(now) && p.tries == 0 {
 			p.due = now
+			d.queue.look(k)
 		}
 	}
 	d.queue.kick()

@@ -3,39 +3,17 @@ package drive
 import (
 	"context"
 	"math/rand/v2"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
-
-// queue hands keys that are due to workers.
-type queue struct {
-	wake chan struct{} // holds one element when there may be something to do
-	end  chan struct{} // closed when the loop has ended
-	work sync.WaitGroup
-
-	ready []keyed // found by the last scan; the loop's own
-
-	// Guarded by Drive.mu.
-	working map[keyed]bool // keys that have a worker: it may outlive what was pending when it began, and there is never a second one
-	busy    int            // workers, with those of unblock
-}
-
-// kick has the loop look again.
-func (q *queue) kick() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
 
 // How long a key waits after failures.
 const (
 	retryFirst = 100 * time.Millisecond
 	retryLast  = 30 * time.Second
 	retryWrong = time.Minute // where only somebody's help helps
-	scanMax    = 512
 )
 
 // upload is the loop that brings the store up to date.
@@ -97,21 +75,18 @@ func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
 	if d.isOffline() {
 		most = 1 // the others would wait for nothing, and be late when it is back
 	}
+	d.sort(now)
 	for d.queue.busy < most {
-		if len(d.queue.ready) == 0 {
-			if wait, ok = d.scan(now); len(d.queue.ready) == 0 {
-				return wait, ok
-			}
-		}
-		k := d.queue.ready[0]
-		d.queue.ready = d.queue.ready[1:]
-		p := d.pending[k]
-		if p == nil || d.queue.working[k] || p.due.After(now) || d.blocked(p) {
-			continue
+		p := d.nextReady(now)
+		if p == nil {
+			break
 		}
 		d.begin(ctx, p)
 	}
-	return 0, false // a worker that ends looks again
+	if d.queue.busy == 0 && len(d.queue.stuck) > 0 {
+		d.unblockFirst()
+	}
+	return d.queue.untilNext(now)
 }
 
 // begin starts a worker. The caller holds mu.
@@ -134,6 +109,7 @@ func (d *Drive) begin(ctx context.Context, p *pending) {
 // finish notes how a worker has ended. The caller holds mu.
 func (d *Drive) finish(k keyed, err error) {
 	delete(d.queue.working, k)
+	d.queue.look(k)
 	p := d.pending[k]
 	if p == nil {
 		return
@@ -170,41 +146,6 @@ func backoff(tries int, err error) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// scan finds keys that are due, and how long until the next one is. The caller holds mu.
-func (d *Drive) scan(now time.Time) (wait time.Duration, ok bool) {
-	var next time.Time
-	var stuck *pending
-	for k, p := range d.pending {
-		switch {
-		case d.queue.working[k]:
-		case p.due.After(now):
-			if next.IsZero() || p.due.Before(next) {
-				next = p.due
-			}
-		case d.blocked(p):
-			if p.stuck.IsZero() {
-				p.stuck = now
-			}
-			if stuck == nil || p.stuck.Before(stuck.stuck) {
-				stuck = p
-			}
-		default:
-			p.stuck = time.Time{}
-			d.queue.ready = append(d.queue.ready, k)
-		}
-		if len(d.queue.ready) >= scanMax {
-			break
-		}
-	}
-	if len(d.queue.ready) == 0 && d.queue.busy == 0 && stuck != nil {
-		d.unblock(stuck)
-	}
-	if next.IsZero() {
-		return 0, false
-	}
-	return next.Sub(now), true
-}
-
 // dueIn has a node's key brought up to date no later than after wait. The caller holds mu.
 func (d *Drive) dueIn(n inode, wait time.Duration) {
 	if !n.meta().named() {
@@ -216,28 +157,39 @@ func (d *Drive) dueIn(n inode, wait time.Duration) {
 	}
 	if at := time.Now().Add(wait); at.Before(p.due) {
 		p.due = at
+		d.queue.look(p.keyed())
 		d.queue.kick()
 	}
 }
 
-// blocked reports whether a key must wait for others. The caller holds mu.
-func (d *Drive) blocked(p *pending) bool {
+// blocker returns what a key must wait for, the zero value if for nothing. Whoever changes that wakes the key. The caller holds mu.
+func (d *Drive) blocker(p *pending) blocker {
 	n := d.at(p.keyed())
-	switch {
-	case n == nil && p.dir && d.below[p.key] > 0:
-		return true // as long as there are keys below it the store shows it
-	case d.movingFrom(p.key) && !(n != nil && p.dir && n.(*dir).m.get().moved):
-		return true
-	case !p.dir && p.have != "" && d.isNeeded(p, n):
-		return true
+	if n == nil && p.dir && d.below[p.key] > 0 {
+		return blocker{byBelow, p.key} // as long as there are keys below it the store shows it
+	}
+	if from, moving := d.movingFrom(p.key); moving && !(n != nil && p.dir && n.(*dir).m.get().moved) {
+		return blocker{byOrigin, from}
+	}
+	if !p.dir && p.have != "" && d.isNeeded(p, n) {
+		return blocker{byNeed, p.key}
 	}
 	if twin := d.pending[keyed{p.key, !p.dir}]; twin != nil && n != nil && twin.have != "" {
-		return true // a file cannot be made where a directory is to go, nor the reverse
+		return blocker{byPending, p.key} // a file cannot be made where a directory is to go, nor the reverse
 	}
-	if n == nil && p.have != "" && !p.dir {
-		return d.wouldVanish(p.key)
+	if d.awaitsParent(p, n) {
+		above, _ := split(p.key)
+		return blocker{byPending, above}
 	}
-	return n != nil && d.backend.Caps().RealDirs && d.parentPending(p.key)
+	return blocker{}
+}
+
+// awaitsParent reports whether the directory of a key is to be made first. The caller holds mu.
+func (d *Drive) awaitsParent(p *pending, n inode) bool {
+	if n == nil {
+		return p.have != "" && !p.dir && d.wouldVanish(p.key)
+	}
+	return d.backend.Caps().RealDirs && d.parentPending(p.key)
 }
 
 // isNeeded reports whether other nodes than n need the bytes that are to be overwritten or removed. The caller holds mu.
@@ -289,8 +241,24 @@ func (d *Drive) lookup(path string) inode {
 	return x
 }
 
-// unblock makes a file that stands in the way of others independent of the store. The caller holds mu.
-func (d *Drive) unblock(p *pending) {
+// unblockFirst makes a key go on when all wait for each other: the one that has waited the longest, if something can be done for it. The
+// caller holds mu.
+func (d *Drive) unblockFirst() {
+	q := &d.queue
+	for i, k := range q.stuck {
+		p := d.pending[k]
+		switch {
+		case p == nil || p.stuck == (blocker{}):
+		case d.unblock(p):
+			q.stuck = q.stuck[i:]
+			return
+		}
+	}
+	q.stuck = slices.DeleteFunc(q.stuck, func(k keyed) bool { return d.pending[k] == nil || d.pending[k].stuck == blocker{} })
+}
+
+// unblock makes a file that stands in the way of others independent of the store. It reports whether there is one. The caller holds mu.
+func (d *Drive) unblock(p *pending) bool {
 	for other := range d.displaced[p.key] {
 		f, ok := other.(*file)
 		if !ok || f.m.at.version != p.have || f == d.at(p.keyed()) {
@@ -302,9 +270,11 @@ func (d *Drive) unblock(p *pending) {
 			d.mu.Lock()
 			d.queue.busy--
 			d.unlocalized(p.keyed(), f, err)
+			d.queue.look(p.keyed())
 			d.mu.Unlock()
 			d.queue.kick()
 		})
-		return
+		return true
 	}
+	return false
 }
