@@ -21,7 +21,7 @@ type storeStatus struct {
 	State     string    `json:"state"`            // the folder of its journal: what is not uploaded is there
 
 	Errors    []storeTrouble  `json:"errors,omitempty"`
-	Conflicts []storeConflict `json:"conflicts,omitempty"` // since the daemon has started
+	Conflicts []storeConflict `json:"conflicts,omitempty"` // that nobody has seen to
 }
 
 // storeTrouble is a change that could not be brought to the store yet.

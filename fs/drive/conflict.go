@@ -158,7 +158,6 @@ func (d *Drive) keepBoth(j *job, info fs.Info) error {
 	})
 	if err == nil && to != "" {
 		d.log.Warn("somebody else has changed a file too: both versions are kept", "drive", d.opts.Name, "path", j.key, "ours", to)
-		d.addConflict(Conflict{Path: j.key, Copy: to, Time: time.Now()})
 	}
 	return err
 }
@@ -189,6 +188,7 @@ func (t *tx) keepBoth(j *job, info fs.Info) (to string) {
 			m.id = fs.NewFileID() // the path keeps the document's identity
 		}
 	})
+	t.noteConflict(j.n, t.now)
 	t.touch(x)
 	x.m.mtime = t.now
 	t.want(j.n)

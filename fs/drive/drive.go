@@ -59,7 +59,7 @@ type Drive struct {
 	origins   map[string]int            // see noteOrigin
 	retired   map[uint64]bool           // see retire
 	unsaved   map[*contents]*unsaved    // of open files
-	conflicts []Conflict
+	conflicts conflicts
 	snapshot  int64 // bytes of the last checkpoint
 }
 
@@ -82,6 +82,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.queue.init()
+	d.conflicts.init()
 	d.store.d, d.local = d, patterns(o.LocalPatterns)
 	d.progress.init()
 	d.evictor.init(o.MaxNodes)
@@ -114,7 +115,7 @@ func (d *Drive) start() error {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
 	d.epoch = binary.LittleEndian.Uint64(b[:]) >> 1
-	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, pending: map[keyed]pendingRecord{}, aside: map[uint64]string{}}
+	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, conflicts: map[uint64]int64{}, pending: map[keyed]pendingRecord{}, aside: map[uint64]string{}}
 	var err error
 	d.journal, err = journal.Open(filepath.Join(d.opts.State, "journal"), journal.Options{
 		Types: []journal.Type{recordType}, SegmentSize: d.opts.SegmentSize, Logger: d.log,

@@ -3,7 +3,6 @@ package drive
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -58,11 +57,13 @@ func (d *Drive) removed(ctx context.Context, j *job, err error) error {
 
 // occupied works in that a directory that was removed here has something in it that others have put there: it stays, and is found again.
 func (d *Drive) occupied(j *job) error {
-	if err := errors.Join(d.settled(j), d.expire(j.key)); err != nil {
+	if err := errors.Join(d.settled(j), d.expire(j.key), d.settle("conflict", j.key, func(t *tx) error {
+		t.noteOccupied(j.key, t.now)
+		return nil
+	})); err != nil {
 		return err
 	}
 	d.log.Warn("a removed folder stays, since somebody else has put something into it", "drive", d.opts.Name, "path", j.key)
-	d.addConflict(Conflict{Path: j.key, Time: time.Now()})
 	return nil
 }
 

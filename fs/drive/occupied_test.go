@@ -25,7 +25,7 @@ func TestRemovedButOccupied(t *testing.T) {
 				return nil
 			},
 		})
-		p := program{t, t.Context(), open(t, Options{Backend: b})}
+		p, begin := program{t, t.Context(), open(t, Options{Backend: b})}, time.Now()
 		_, err := p.d.Root().Mkdir(p.ctx, "d", fs.CreateOptions{Mode: 0o755})
 		p.must("Mkdir", err)
 		p.must("Wait", p.d.Wait(p.ctx))
@@ -43,8 +43,26 @@ func TestRemovedButOccupied(t *testing.T) {
 		if want := (tree{"d/": "", "d/theirs": "theirs"}); got.String() != want.String() {
 			t.Errorf("there is\n%swant\n%s", got, want)
 		}
-		if c := p.d.Status().Conflicts; len(c) != 1 || c[0].Path != "d" {
-			t.Errorf("conflicts: %v", c)
+		c := &conflicting{program: p, o: Options{Backend: b, State: p.d.opts.State}}
+		if got := c.told(begin); got != "d " {
+			t.Errorf("conflicts: %q", got)
+		}
+		c.restart(true)
+		p = c.program
+		if got := c.told(begin); got != "d " {
+			t.Errorf("conflicts after a restart: %q", got)
+		}
+		n, err := nodeAt(p.ctx, p.d, "d")
+		p.must("Lookup", err)
+		if v, err := n.(fs.Xattrer).Xattr(p.ctx, "user.jupyter-drive.conflict"); err != nil || string(v) != "d" {
+			t.Errorf("the folder has the attribute %q, %v", v, err)
+		}
+		occupied.Store(false)
+		p.remove("d/theirs")
+		p.must("Remove", p.d.Root().Remove(p.ctx, "d", true))
+		p.must("Wait", p.d.Wait(p.ctx))
+		if got := c.told(begin); got != "" {
+			t.Errorf("conflicts when the folder has gone: %q", got)
 		}
 		p.must("Close", p.d.Close(p.ctx))
 	})

@@ -92,6 +92,9 @@ func (d *Drive) settled(j *job) error {
 		}
 		t.setPending(j.keyed, nil)
 		t.touchName(j.key)
+		if j.n == nil && j.dir {
+			t.noteOccupied(j.key, 0)
+		}
 		return nil
 	})
 }

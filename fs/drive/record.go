@@ -39,13 +39,14 @@ func (d *Drive) recordOf(n inode) *nodeRecord {
 
 // replay is what the journal says, while it is being read.
 type replay struct {
-	d       *Drive
-	nodes   map[uint64]*nodeRecord
-	pending map[keyed]pendingRecord
-	lost    []inode           // whose staging files are not there
-	aside   map[uint64]string // staging files that are of no use without others, and the paths of the files they were of
-	change  encoder           // what that makes of the journal
-	parts   partial
+	d         *Drive
+	nodes     map[uint64]*nodeRecord
+	pending   map[keyed]pendingRecord
+	conflicts map[uint64]int64  // of copies, by number
+	lost      []inode           // whose staging files are not there
+	aside     map[uint64]string // staging files that are of no use without others, and the paths of the files they were of
+	change    encoder           // what that makes of the journal
+	parts     partial
 }
 
 // partial are the first of several records that count together.
@@ -94,6 +95,8 @@ func (r *replay) apply(rec journal.Record) error {
 			r.pending[keyed{p.key, p.dir}] = p
 		case itemUpload:
 			r.d.putUpload(d.upload())
+		case itemConflict:
+			r.conflict(d.conflict())
 		case itemSettled:
 			delete(r.pending, keyed{d.text(), d.flag()})
 		default:
@@ -105,6 +108,14 @@ func (r *replay) apply(rec journal.Record) error {
 		return &fs.Error{Op: "open drive", Kind: fs.Checksum, Err: d.err, Hint: "the journal is damaged"}
 	}
 	return nil
+}
+
+func (r *replay) conflict(c conflictRecord) {
+	if c.ino != 0 {
+		r.conflicts[c.ino] = c.at
+		return
+	}
+	r.d.conflicts.setOccupied(c.path, c.at)
 }
 
 // build makes the tree of what was read.
@@ -242,8 +253,16 @@ func (r *replay) index(n inode) {
 	if m.at.key != "" {
 		r.d.noteDisplaced(m.at.key, n, true)
 	}
-	if x := m.get(); x.moved {
+	x := m.get()
+	if x.moved {
 		r.d.noteOrigin(x.origin, 1)
+	}
+	if x.conflict != "" {
+		at := r.conflicts[n.meta().ino]
+		if at == 0 {
+			at = m.ctime // an older release did not write it down
+		}
+		r.d.conflicts.copies[n] = at
 	}
 }
 
@@ -305,6 +324,7 @@ func (d *Drive) checkpoint(force bool) error {
 		for k, u := range d.uploads {
 			e.upload(k, u)
 		}
+		d.conflicts.encode(e)
 		if err := flush(); err != nil {
 			return err
 		}

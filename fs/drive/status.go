@@ -36,7 +36,7 @@ type Status struct {
 	AwaySince time.Time  // zero = it is not
 	Refused   error      // why the store does not let the drive in; nil = it does, as far as is known
 	Troubles  []Trouble  // at most 100
-	Conflicts []Conflict // since the drive was opened, at most 100
+	Conflicts []Conflict // until the copy has gone or somebody has removed the attribute that says so; the first, at most 100
 }
 
 // maxTold is how many of a kind a Status names.
@@ -48,7 +48,7 @@ func (d *Drive) Status() Status {
 	defer d.mu.RUnlock()
 	s := Status{
 		Pending: len(d.pending), Uploading: d.queue.busy, Hidden: d.hidden.Load(),
-		Conflicts: append([]Conflict(nil), d.conflicts...),
+		Conflicts: d.conflicts.told(),
 	}
 	s.AwaySince, s.Away = d.reach.away()
 	s.Refused = d.reach.refusal()
@@ -85,14 +85,6 @@ func (d *Drive) countLocal(x *dir) (n int) {
 		}
 	}
 	return n
-}
-
-func (d *Drive) addConflict(c Conflict) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.conflicts) < maxTold {
-		d.conflicts = append(d.conflicts, c)
-	}
 }
 
 // Wait has everything that is pending brought up to date without delay, and returns when nothing is pending. What files that are

@@ -26,6 +26,7 @@ type tx struct {
 	gone    []uint64
 	keys    []keyed
 	uploads []keyed
+	noted   []conflictRecord
 	after   []func() // run when all is written down
 	changes []fs.Change
 }
@@ -156,6 +157,9 @@ func (t *tx) write() error {
 	}
 	for _, k := range t.uploads {
 		e.upload(k, t.d.uploads[k])
+	}
+	for _, r := range t.noted {
+		e.conflict(r)
 	}
 	if len(e.b) == 0 {
 		return nil

@@ -25,6 +25,8 @@ func (n *node) told() map[string]string {
 	}
 	if c := m.get().conflict; c != "" {
 		all["conflict"] = c
+	} else if named && n.d.conflicts.occupied[path] != 0 && n.self.kind() == kindDir {
+		all["conflict"] = path
 	}
 	if !named {
 		all["state"] = "removed"
@@ -115,8 +117,12 @@ func (n *node) SetXattr(ctx context.Context, name string, value []byte, create, 
 	return err
 }
 
-// RemoveXattr removes one.
+// RemoveXattr removes one. Removing user.jupyter-drive.conflict says that somebody has seen to the conflict: Status does not tell of it
+// any more.
 func (n *node) RemoveXattr(ctx context.Context, name string) error {
+	if name == virtual+"conflict" {
+		return n.acknowledge(ctx)
+	}
 	_, err := n.d.mutate(ctx, "removexattr", n.where(), func(t *tx) error {
 		if _, ok := n.m.get().xattrs[name]; !ok {
 			return fail("removexattr", name, fs.NoAttr)
