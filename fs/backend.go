@@ -137,6 +137,14 @@ type Mkdirer interface {
 	Mkdir(ctx context.Context, key string, c Cond) (Info, error)
 }
 
+// Marker is a Mkdirer whose markers have attributes of the directories.
+type Marker interface {
+	// Marked returns what a directory's marker tells. It fails with NotExist if the directory has none.
+	Marked(ctx context.Context, key string) (Info, error)
+	// Mark sets attributes of a directory's marker, which it makes if there is none. It fails with Unsupported for one that has contents.
+	Mark(ctx context.Context, key string, p MetaPatch) (Info, error)
+}
+
 // Mover is a Backend that can rename in one step.
 type Mover interface {
 	Move(ctx context.Context, src, dst string, o CopyOptions) (Info, error)
@@ -195,7 +203,8 @@ type ListOptions struct {
 type Page struct {
 	Infos  []Info
 	Next   string
-	Hidden int // keys of this page that cannot be shown
+	Hidden int  // keys of this page that cannot be shown
+	Marked bool // the directory itself has a marker; told by the first page of a Marker
 }
 
 // ReadOptions choose a range.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -70,6 +71,36 @@ func dirCases(full bool) []testCase {
 			_, err := m.Mkdir(e.ctx(), "d", fs.Cond{IfAbsent: true})
 			e.want("mkdir", err, fs.Exist)
 			e.mkdir()
+		}},
+		{"dirs/attributes of a marker", func(e *env) {
+			m, ok := fs.As[fs.Marker](e.b)
+			if !ok {
+				e.Skip("the store's directories have no attributes")
+			}
+			e.put("d/f", "x")
+			if _, err := m.Marked(e.ctx(), "d"); fs.KindOf(err) != fs.NotExist {
+				e.Errorf("Marked() without a marker = %v, want NotExist", err)
+			}
+			for _, mode := range []uint32{0o700, 0o2775} {
+				at := time.Unix(1_700_000_000, 123_000_000)
+				_, err := m.Mark(e.ctx(), "d", fs.MetaPatch{Mode: &mode, ModTime: &at, Meta: map[string]string{"by": "others"}})
+				e.check(err)
+				info, err := m.Marked(e.ctx(), "d")
+				e.check(err)
+				if info.Type != fs.Directory || !info.HasMode || info.Mode != mode || !info.ModTime.Equal(at) || info.Meta["by"] != "others" {
+					e.Errorf("Marked() = %+v, want mode %o of %v", info, mode, at)
+				}
+				_, err = m.Mark(e.ctx(), "d", fs.MetaPatch{}) // keeps what is there
+				e.check(err)
+			}
+			if page, err := e.b.List(e.ctx(), "d", fs.ListOptions{}); err != nil || !page.Marked {
+				e.Errorf("List() = %+v, %v, want it marked", page, err)
+			}
+			if page, err := e.b.List(e.ctx(), "", fs.ListOptions{}); err != nil || page.Marked {
+				e.Errorf("List() of the directory above = %+v, %v, want it not marked", page, err)
+			}
+			e.wantNames("d", "f")
+			e.holds("d/f", "x")
 		}},
 		{"dirs/mkdir of what is implicit", func(e *env) {
 			e.put("d/f", "x")

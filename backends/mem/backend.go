@@ -16,7 +16,7 @@ const DefaultPage = 1000
 
 // Request is what a hook is told of: one call that would be one request to a store.
 type Request struct {
-	Op       string // "stat", "list", "read", "put", "remove", "copy", "mkdir", "set meta", "begin", "part", "copy part", "parts", "complete", "abort", "unfinished", "versions", "drop"
+	Op       string // "stat", "list", "read", "put", "remove", "copy", "mkdir", "mark", "marked", "set meta", "begin", "part", "copy part", "parts", "complete", "abort", "unfinished", "versions", "drop"
 	Key      string // path; of an upload its key
 	Dst      string // of a copy
 	Off, Len int64  // of a read as asked for; Len of a put or part is its size
@@ -58,6 +58,7 @@ var (
 	_ fs.Backend    = (*Backend)(nil)
 	_ fs.Uploads    = (*Backend)(nil)
 	_ fs.Mkdirer    = (*Backend)(nil)
+	_ fs.Marker     = (*Backend)(nil)
 	_ fs.MetaSetter = (*Backend)(nil)
 	_ fs.Prober     = (*Backend)(nil)
 	_ fs.Rechecker  = (*Backend)(nil)

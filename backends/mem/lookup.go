@@ -66,6 +66,7 @@ func (l *lister) page(from string) fs.Page {
 		name, _, below := strings.Cut(raw[len(l.prefix):], "/")
 		switch {
 		case raw == l.prefix: // the directory's own marker
+			l.out.Marked = true
 			i++
 		case below:
 			l.addDir(name)

@@ -29,6 +29,35 @@ func (b *Backend) Mkdir(ctx context.Context, key string, c fs.Cond) (info fs.Inf
 	return info, err
 }
 
+// Marked returns what a directory's marker tells.
+func (b *Backend) Marked(ctx context.Context, key string) (info fs.Info, err error) {
+	err = b.do(ctx, Request{Op: "marked", Key: key}, func() error {
+		if b.objects.get(key+"/") == nil {
+			return kindError(fs.NotExist)
+		}
+		info = b.objects.dir(key)
+		return nil
+	})
+	return info, err
+}
+
+// Mark sets attributes of a directory's marker.
+func (b *Backend) Mark(ctx context.Context, key string, p fs.MetaPatch) (info fs.Info, err error) {
+	if err := b.checkKey(key); err != nil {
+		return fs.Info{}, fs.Wrap("mark", key, err)
+	}
+	err = b.do(ctx, Request{Op: "mark", Key: key}, func() error {
+		obj := b.objects.get(key + "/")
+		if obj == nil {
+			obj = &object{info: newInfo(nil, fs.WriteOptions{MIME: "application/x-directory"})}
+		}
+		b.store(key+"/", obj.patched(&p, ""))
+		info = b.objects.dir(key)
+		return nil
+	})
+	return info, err
+}
+
 // Remove removes a file or a marker.
 func (b *Backend) Remove(ctx context.Context, key string, o fs.RemoveOptions) error {
 	return b.do(ctx, Request{Op: "remove", Key: key, Cond: o.Cond}, func() error {

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"mime"
 	"net/url"
@@ -69,6 +70,37 @@ func encodeAttributes(o fs.WriteOptions) (map[string]string, error) {
 		return nil, &fs.Error{Kind: fs.TooLarge, Err: fmt.Errorf("%d bytes of metadata, the store takes %d", size, maxMetadata)}
 	}
 	return m, nil
+}
+
+// markerAttributes applies a patch to what a marker tells, and returns its user metadata.
+func markerAttributes(info *fs.Info, p fs.MetaPatch) (map[string]string, error) {
+	o := fs.WriteOptions{Meta: maps.Clone(info.Meta), WriteID: info.WriteID, FileID: info.FileID}
+	if !info.ModTime.Equal(info.Stored) {
+		o.ModTime = info.ModTime
+	}
+	for k, v := range p.Meta {
+		if o.Meta == nil {
+			o.Meta = map[string]string{}
+		}
+		if o.Meta[k] = v; v == "" {
+			delete(o.Meta, k)
+		}
+	}
+	if p.ModTime != nil {
+		o.ModTime, info.ModTime = *p.ModTime, *p.ModTime
+	}
+	if p.FileID != nil {
+		o.FileID, info.FileID = *p.FileID, *p.FileID
+	}
+	if p.Mode != nil {
+		info.Mode, info.HasMode = *p.Mode&fs.ModePerm, true
+	}
+	info.Meta = o.Meta
+	m, err := encodeAttributes(o)
+	if err == nil && info.HasMode {
+		m[keyMode] = strconv.FormatUint(uint64(fs.ModeDir|info.Mode), 10)
+	}
+	return m, err
 }
 
 func validKey(k string) bool {

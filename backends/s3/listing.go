@@ -144,6 +144,7 @@ func (p *pager) files(out *s3.ListObjectsV2Output) (files []held, last string) {
 		}
 		last = max(last, name)
 		if name == "" { // the directory's own marker
+			p.page.Marked = true
 			continue
 		}
 		files = append(files, held{

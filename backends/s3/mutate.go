@@ -44,6 +44,44 @@ func (b *Backend) Mkdir(ctx context.Context, key string, c fs.Cond) (fs.Info, er
 	return fs.Info{Key: key, Type: fs.Directory, ModTime: now, Stored: now}, nil
 }
 
+// Marked returns what a directory's marker tells.
+func (b *Backend) Marked(ctx context.Context, key string) (fs.Info, error) {
+	info, err := b.head(ctx, "stat", key+"/", "")
+	if err != nil {
+		return fs.Info{}, err
+	}
+	info.Key, info.Type, info.Size, info.Version, info.Link = key, fs.Directory, 0, "", ""
+	return info, nil
+}
+
+// Mark writes a directory's marker anew, with what others have said there.
+func (b *Backend) Mark(ctx context.Context, key string, p fs.MetaPatch) (fs.Info, error) {
+	const op = "mark"
+	if err := b.checkKey(op, key); err != nil {
+		return fs.Info{}, err
+	}
+	marker := key + "/"
+	info, err := b.head(ctx, op, marker, "")
+	switch {
+	case err != nil && fs.KindOf(err) != fs.NotExist:
+		return fs.Info{}, err
+	case info.Size > 0:
+		return fs.Info{}, &fs.Error{Op: op, Path: key, Kind: fs.Unsupported}
+	}
+	attributes, err := markerAttributes(&info, p)
+	if err != nil {
+		return fs.Info{}, b.fail(op, key, err)
+	}
+	if _, err := b.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(marker)), Body: bytes.NewReader(nil), ContentLength: aws.Int64(0),
+		ContentType: aws.String(mimeDir), Metadata: attributes,
+	}); err != nil {
+		return fs.Info{}, b.fail(op, key, err)
+	}
+	info.Key, info.Type, info.Version, info.Stored = key, fs.Directory, "", time.Now()
+	return info, nil
+}
+
 // Remove removes an object or a marker.
 func (b *Backend) Remove(ctx context.Context, key string, o fs.RemoveOptions) error {
 	const op = "remove"

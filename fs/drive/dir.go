@@ -18,6 +18,7 @@ type dir struct {
 	loading  *load     // under way; nil = none is
 	complete bool      // children are all there is, as of listed
 	left     uint64    // how many names were taken away
+	dressed  bool      // the store was asked for the attributes of its marker
 	edits    uint64    // how often anything was changed of what is written down of children
 
 	shed    map[string]weak.Pointer[node] // loose children
@@ -248,6 +249,7 @@ func (x *dir) Mkdir(ctx context.Context, name string, o fs.CreateOptions) (fs.Di
 		n = &dir{children: map[string]inode{}, complete: true, listed: time.Now()}
 		n.init(t, n, fs.ModeDir, o)
 		n.m.edit(func(m *more) { m.local = true })
+		n.dressed, n.m.metaDirty = true, t.d.marks(n)
 		return n
 	})
 	if err != nil {

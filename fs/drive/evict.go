@@ -136,7 +136,7 @@ func (d *Drive) letGo(n inode, path string, written bool) bool {
 			return false
 		}
 	case *dir:
-		if len(n.children) > 0 || n.loading != nil || m.get().moved || d.below[path] > 0 {
+		if n.dressed && !written || len(n.children) > 0 || n.loading != nil || m.get().moved || d.below[path] > 0 {
 			return false
 		}
 		n.loose.Store(true) // before the pins are looked at: who pins it either is seen here, or sees that

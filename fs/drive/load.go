@@ -235,14 +235,21 @@ func (x *dir) load(l *load) {
 	x.d.mu.RUnlock()
 	var page fs.Page
 	var err error
+	marked, moved := false, x.isMoved()
 	for more := true; more && err == nil; more = page.Next != "" {
 		if page, err = x.page(key, page.Next); err == nil {
+			if marked = marked || page.Marked; page.Marked && moved {
+				x.dress(key) // before the marker there goes
+			}
 			x.d.hidden.Add(int64(page.Hidden))
 			err = x.merge(l, key, page.Infos, page.Next == "")
 		}
 	}
 	if err != nil && isUnreachable(err) {
 		x.restore()
+	}
+	if marked && err == nil {
+		defer x.dress(key) // nobody waits for it
 	}
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()

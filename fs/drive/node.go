@@ -241,7 +241,11 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 		}
 	}
 	m.ctime = t.now
-	if stored && n.kind() == kindFile {
+	switch x, isDir := n.(*dir); {
+	case isDir && set.Mode != nil && stored && t.d.marks(nil) && x != t.d.root:
+		x.dressed, m.metaDirty = true, true
+		t.want(n)
+	case stored && n.kind() == kindFile:
 		m.metaDirty = true
 		t.want(n)
 	}

@@ -137,6 +137,7 @@ func (t *tx) leave(n inode) {
 	if own && n.kind() == kindDir {
 		t.touch(n)
 		x.m.at = base{}
+		x.m.metaDirty = x.m.metaDirty || t.d.marks(n.(*dir))
 	} else if own {
 		at := x.m.at
 		at.key = k.key

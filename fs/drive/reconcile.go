@@ -125,7 +125,11 @@ func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 	if j.m.get().moved {
 		return x.fresh(ctx, "")
 	}
-	if maker, ok := fs.As[fs.Mkdirer](d.backend); ok && (j.have == "" || j.unsure) && j.m.at.version == "" {
+	if marker, ok := fs.As[fs.Marker](d.backend); ok && j.m.metaDirty {
+		if err := d.mark(ctx, j, marker); err != nil {
+			return err
+		}
+	} else if maker, ok := fs.As[fs.Mkdirer](d.backend); ok && (j.have == "" || j.unsure) && j.m.at.version == "" {
 		if err := d.attempt(j); err != nil {
 			return err
 		}
@@ -145,6 +149,12 @@ func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 		}
 		t.touch(x)
 		x.m.at = base{version: markerVersion}
+		if x.m.mode != j.m.mode {
+			p := t.edit(j.keyed) // it was changed meanwhile
+			p.have, p.due = markerVersion, time.Now()
+			return nil
+		}
+		x.m.metaDirty = false
 		t.setPending(j.keyed, nil)
 		t.touchName(j.key)
 		return nil
