@@ -108,7 +108,7 @@ func (c *contents) found(ctx context.Context, at base) bool {
 
 // remade works in that the store does not have any more what the job was to replace.
 func (d *Drive) remade(j *job) error {
-	d.log.Info("a file that was removed by others is made again, since it was changed here", "drive", d.opts.Name, "key", j.key)
+	d.log.Info("a file that was removed by others is made again, since it was changed here", "key", j.key)
 	return d.known(j, "")
 }
 
@@ -157,7 +157,7 @@ func (d *Drive) keepBoth(j *job, info fs.Info) error {
 		return nil
 	})
 	if err == nil && to != "" {
-		d.log.Warn("somebody else has changed a file too: both versions are kept", "drive", d.opts.Name, "path", j.key, "ours", to)
+		d.log.Warn("somebody else has changed a file too: both versions are kept", "path", j.key, "ours", to)
 	}
 	return err
 }
@@ -291,7 +291,7 @@ func (t *tx) settleLocal(c *contents, l *layer, at base) {
 // The caller holds mu.
 func (d *Drive) unlocalized(k keyed, f *file, err error) {
 	if p := d.pending[k]; p != nil && err != nil && !isUnreachable(err) && (!f.named() || isGone(err)) {
-		d.log.Warn("a version that is still open could not be kept", "drive", d.opts.Name, "key", k.key, "error", err)
+		d.log.Warn("a version that is still open could not be kept", "key", k.key, "error", err)
 		if at := f.m.at; at.key != "" && !f.named() {
 			d.noteDisplaced(at.key, f, false)
 			return

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -111,4 +112,25 @@ func TestConflictsStay(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLogNamesDriveOnce looks at what a drive logs with a logger that names it.
+func TestLogNamesDriveOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{})
+		var log strings.Builder
+		p := program{t, t.Context(), open(t, Options{Backend: b, Logger: slog.New(slog.NewTextHandler(&log, nil)).With("drive", "data")})}
+		p.write("f", []byte("ours"), false)
+		b.Inject("f", []byte("theirs"), fs.WriteOptions{})
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.must("Close", p.d.Close(p.ctx))
+		for line := range strings.Lines(log.String()) {
+			if strings.Count(line, " drive=") != 1 {
+				t.Errorf("logged: %s", line)
+			}
+		}
+		if log.Len() == 0 {
+			t.Error("a conflict is not logged")
+		}
+	})
 }

@@ -49,7 +49,7 @@ func (d *Drive) removed(ctx context.Context, j *job, err error) error {
 		}
 		return d.known(j, j.have)
 	case fs.KindOf(err) == fs.Conflict:
-		d.log.Info("a removed file was changed in the store, and stays", "drive", d.opts.Name, "key", j.key)
+		d.log.Info("a removed file was changed in the store, and stays", "key", j.key)
 		return errors.Join(d.settled(j), d.expire(j.key))
 	}
 	return err
@@ -63,7 +63,7 @@ func (d *Drive) occupied(j *job) error {
 	})); err != nil {
 		return err
 	}
-	d.log.Warn("a removed folder stays, since somebody else has put something into it", "drive", d.opts.Name, "path", j.key)
+	d.log.Warn("a removed folder stays, since somebody else has put something into it", "path", j.key)
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (d *Drive) startKeeper() {
 	var err error
 	d.keeper.file, err = snapshot.Open(d.opts.Listings, snapshot.Options{Drive: d.id, Logger: d.log})
 	if err != nil {
-		d.log.Warn("listings are not kept over a restart", "drive", d.opts.Name, "error", err)
+		d.log.Warn("listings are not kept over a restart", "error", err)
 		close(d.keeper.end)
 		return
 	}
@@ -226,7 +226,7 @@ func (x *dir) restore() {
 		infos = append(infos, in.child(path))
 	}
 	if in.err != nil {
-		d.log.Warn("a listing that was kept cannot be read", "drive", d.opts.Name, "path", path, "error", in.err)
+		d.log.Warn("a listing that was kept cannot be read", "path", path, "error", in.err)
 		return
 	}
 	if err := d.settle("restore", path, func(t *tx) error {
@@ -235,7 +235,7 @@ func (x *dir) restore() {
 		}
 		return nil
 	}); err != nil {
-		d.log.Debug("a listing that was kept was not restored", "drive", d.opts.Name, "path", path, "error", err)
+		d.log.Debug("a listing that was kept was not restored", "path", path, "error", err)
 	}
 }
 

@@ -46,7 +46,7 @@ type Options struct {
 	Trash         bool         // what is removed is kept in the store for a while
 	ReadOnly      bool         // refuse every change
 	UID, GID      uint32       // to whom belongs what does not say so
-	Logger        *slog.Logger // nil = discard
+	Logger        *slog.Logger // its messages do not name the drive: With does; nil = discard
 
 	NamesTTL       time.Duration // how old a listing may be; 0 = DefaultNamesTTL
 	ContentsTTL    time.Duration // how old contents may be when they are opened; 0 = DefaultContentsTTL

@@ -301,7 +301,7 @@ func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
 	info, err = d.stream(ctx, j.key, io.NewSectionReader(&viewReader{ctx: ctx, v: &j.v, from: none}, 0, j.v.size), d.writeOptions(j))
 	if err == nil {
 		d.log.Warn("others have replaced or removed the version of which a part was changed here: zeros are in the place of the rest",
-			"drive", d.opts.Name, "key", j.key)
+			"key", j.key)
 	}
 	return d.wrote(ctx, j, info, err)
 }
@@ -508,7 +508,7 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 			} else if t.d.pending[from] != nil {
 				t.edit(from).have = "" // something was made there meanwhile
 			}
-			t.d.log.Warn("a file was removed by others while it was being moved", "drive", t.d.opts.Name, "path", j.key)
+			t.d.log.Warn("a file was removed by others while it was being moved", "path", j.key)
 			return nil
 		}
 		if p := t.d.pending[from]; p != nil && p.have == f.m.at.version {

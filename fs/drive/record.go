@@ -240,7 +240,7 @@ func (r *replay) contents(n inode, rec *nodeRecord, used map[uint64]*layer) erro
 
 // lose notes that not all staging files of a file are there. The others are kept for whoever can make something of them.
 func (r *replay) lose(n inode, path string, c *contentRecord) {
-	r.d.log.Error("a staging file is missing: what was written is lost", "drive", r.d.opts.Name, "path", path)
+	r.d.log.Error("a staging file is missing: what was written is lost", "path", path)
 	r.lost = append(r.lost, n)
 	for _, lr := range c.layers {
 		r.aside[lr.id] = path
@@ -278,7 +278,7 @@ func (r *replay) removeStrays(used map[uint64]*layer) error {
 			continue
 		}
 		to := filepath.Join(r.d.opts.State, "lost", filepath.Base(s.path(id)))
-		r.d.log.Error("a part of what was written to a file is left", "drive", r.d.opts.Name, "path", path, "kept", to)
+		r.d.log.Error("a part of what was written to a file is left", "path", path, "kept", to)
 		err = errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o700), os.Rename(s.path(id), to))
 	}
 	for _, l := range used {

@@ -288,6 +288,6 @@ func (d *Drive) reserve() {
 	e := &encoder{}
 	d.numbers.encode(e)
 	if err := d.append(e.b, true); err != nil {
-		d.log.Warn("cannot write down which numbers are used", "drive", d.opts.Name, "error", err)
+		d.log.Warn("cannot write down which numbers are used", "error", err)
 	}
 }

@@ -69,7 +69,7 @@ func (d *Drive) saveOpen() (wait time.Duration, ok bool) {
 func (d *Drive) save(c *contents) {
 	err := c.save(d.ctx, true)
 	if err != nil {
-		d.log.Warn("what was written to an open file could not be committed", "drive", d.opts.Name, "path", c.f.where(), "error", err)
+		d.log.Warn("what was written to an open file could not be committed", "path", c.f.where(), "error", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

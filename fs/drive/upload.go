@@ -31,7 +31,7 @@ func (d *Drive) upload(ctx context.Context) {
 		}
 		d.sweep(ctx)
 		if err := d.checkpoint(false); err != nil {
-			d.log.Warn("cannot make the journal short", "drive", d.opts.Name, "error", err)
+			d.log.Warn("cannot make the journal short", "error", err)
 		}
 		wait, ok := d.dispatch(ctx)
 		if d.reach.beginProbe() {
@@ -54,13 +54,13 @@ func (d *Drive) sweep(ctx context.Context) {
 		return
 	}
 	if err := d.journal.Sync(context.WithoutCancel(ctx)); err != nil {
-		d.log.Error("cannot make the journal durable", "drive", d.opts.Name, "error", err)
+		d.log.Error("cannot make the journal durable", "error", err)
 		return // the files stay until the next start
 	}
 	for _, l := range graves {
 		d.hook("staging:remove")
 		if err := d.staging.remove(l); err != nil {
-			d.log.Warn("cannot remove a staging file", "drive", d.opts.Name, "error", err)
+			d.log.Warn("cannot remove a staging file", "error", err)
 		}
 	}
 	d.progress.changed()
@@ -125,7 +125,7 @@ func (d *Drive) finish(k keyed, err error) {
 	p.err, p.failed = err, time.Now()
 	p.due = p.failed.Add(backoff(p.tries, err))
 	if p.tries == 3 || p.tries > 3 && p.tries%20 == 0 {
-		d.log.Warn("the store cannot be brought up to date", "drive", d.opts.Name, "key", k.key, "tries", p.tries, "error", err)
+		d.log.Warn("the store cannot be brought up to date", "key", k.key, "tries", p.tries, "error", err)
 	}
 }
 
