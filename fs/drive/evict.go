@@ -136,7 +136,7 @@ func (d *Drive) letGo(n inode, path string, written bool) bool {
 			return false
 		}
 	case *dir:
-		if n.dressed && !written || len(n.children) > 0 || n.loading != nil || m.get().moved || d.below[path] > 0 {
+		if n.dressed && !written || n.isNeeded() || d.below[path] > 0 {
 			return false
 		}
 		n.loose.Store(true) // before the pins are looked at: who pins it either is seen here, or sees that
@@ -148,6 +148,9 @@ func (d *Drive) letGo(n inode, path string, written bool) bool {
 	n.meta().loose.Store(true)
 	return true
 }
+
+// isNeeded reports whether something is known of the directory that cannot be found again. The caller holds Drive.mu.
+func (x *dir) isNeeded() bool { return len(x.children) > 0 || x.loading != nil || x.m.get().moved }
 
 // isPending reports whether a file or directory of that path is to be brought up to date. The caller holds mu.
 func (d *Drive) isPending(path string) bool {
