@@ -168,7 +168,7 @@ func (tx *Tx) beginScan() uint32 {
 // dropIndexes gives the numbers that items were seen with back to scans.
 func (tx *Tx) dropIndexes() {
 	for _, x := range tx.indexes {
-		tx.doc.scan = max(tx.doc.scan, uint32(len(x.nodes)))
+		tx.doc.scan = max(tx.doc.scan, uint32(x.order.count))
 	}
 	tx.indexes = nil
 }

@@ -1,11 +1,6 @@
 package crdt
 
-import (
-	"cmp"
-	"math"
-	"slices"
-	"sort"
-)
+import "math"
 
 // listIndex finds where an item goes among those that others put at the same place: what [Tx.scan] finds, in any list that
 // came about by its rules, without coming by all of them.
@@ -28,21 +23,29 @@ import (
 // with smaller clients than a new one are the outer ones, and what it must not go behind is the outermost of the others, and
 // what stands right before that in the same place.
 //
-// An index lives while the function of its transaction runs. In that time items only come to a list, and are cut. It takes about
-// as much memory as the items themselves.
+// A scan also ends at a sibling with the same neighbours as the new item's and no smaller client, which needs no rule here. What
+// that sibling's own scan left behind it has greater clients, and no smaller one has got past it since, so nothing behind it
+// goes before the new item.
+//
+// An index lives while the function of its transaction runs. In that time items only come to a list, and are cut. It takes
+// less than half as much memory as the items themselves.
 type listIndex struct {
-	steps, due int        // steps of long scans in the list; how many it takes until the list may get its index
-	nodes      []*node    // by the numbers that their items were seen with; the first is the one in front of the list
-	order      splayTree  // the list, between two ends
-	siblings   structList // by compareSiblings, behind an empty one; without those that no scan can get to any more
+	steps, due int       // steps of long scans in the list; how many it takes until the list may get its index
+	order      splayTree // the list between two ends; empty without an index. Items were seen with their nodes' numbers
 }
 
-// node is the item's node, nil if it is in another list.
-func (x *listIndex) node(it *item) *node {
-	if i := int(it.seen); i < len(x.nodes) && x.nodes[i].it == it {
-		return x.nodes[i]
+// The ends of an indexed list.
+const (
+	listFront nodeNumber = 1 + iota
+	listEnd
+)
+
+// node is the item's node, 0 if it is in another list.
+func (x *listIndex) node(it *item) nodeNumber {
+	if n := nodeNumber(it.seen); n < x.order.count && x.order.at(n).it == it {
+		return n
 	}
-	return nil
+	return 0
 }
 
 // listOf names a list of items: that of a branch, or of one of its keys.
@@ -76,210 +79,168 @@ func (tx *Tx) noteScan(it *item, steps int) {
 	if tx.doc.longScan == 0 {
 		limit = math.MaxInt
 	}
-	var list []*node
+	n := 0
 	for o := it.firstInList(); o != nil; o = o.right {
-		if len(list) == limit {
+		if n++; n > limit {
 			return
 		}
-		list = append(list, &node{it: o})
 	}
-	x.build(&tx.doc.store, list)
+	x.build(&tx.doc.store, it.firstInList())
 }
 
 // index is the index of the item's list, nil if it has none.
 func (tx *Tx) index(it *item) *listIndex {
-	if x := tx.indexes[it.list()]; x != nil && x.nodes != nil {
+	if x := tx.indexes[it.list()]; x != nil && x.order.count > 0 {
 		return x
 	}
 	return nil
 }
 
-// source is a unit of a list that is being indexed: the place of its item, and which of the item's units it is.
+// source is a unit of an indexed list, or in front of it: the node of its item, and which of the item's units it is.
 type source struct {
-	at   int
+	at   nodeNumber
 	unit uint64
 }
 
-func (a source) before(b source) bool { return a.at < b.at || a.at == b.at && a.unit < b.unit }
+// origin is the unit that the item is a child of.
+func (x *listIndex) origin(s *store, it *item) source {
+	if !it.has(flagOrigin) {
+		return source{at: listFront}
+	}
+	o := s.find(it.origin)
+	return source{x.node(o), it.origin.Clock - o.id.Clock}
+}
+
+// below is the depth of a unit's children.
+func (x *listIndex) below(u source) uint64 { return x.order.depth(u.at) + u.unit + 1 }
 
 // build makes the index of a list. An item is as deep as the children of the last unit before it that has children there or
 // further right: of its origin, or of one within the segment that it stands in.
-func (x *listIndex) build(s *store, list []*node) {
-	place := make(map[*item]int, len(list))
-	for i, n := range list {
-		place[n.it] = i
+func (x *listIndex) build(s *store, first *item) {
+	x.order.add(nil, 0)
+	x.order.add(nil, 0)
+	x.order.insert(listFront, listEnd)
+	for o := first; o != nil; o = o.right {
+		x.add(o, 0)
 	}
-	front := source{at: -1}
-	origins, parents := make([]source, len(list)), make([]source, len(list))
-	open := []source{front} // have children here or further right, the last of them last
-	for i, n := range slices.Backward(list) {
-		origins[i] = front
-		if n.it.has(flagOrigin) {
-			o := s.find(n.it.origin)
-			origins[i] = source{place[o], n.it.origin.Clock - o.id.Clock}
-		}
-		for open[len(open)-1].at >= i {
+	end := x.order.count // until something is added, nodes are numbered by their places
+	parents := make([]source, end)
+	open := []source{{at: listFront}} // have children here or further right, the last of them last
+	for n := end - 1; n > listEnd; n-- {
+		for open[len(open)-1].at >= n {
 			open = open[:len(open)-1]
 		}
-		if origins[i].at < i && open[len(open)-1].before(origins[i]) {
-			open = append(open, origins[i])
+		o, last := x.origin(s, x.order.at(n).it), open[len(open)-1]
+		if o.at < n && (last.at < o.at || last.at == o.at && last.unit < o.unit) {
+			open = append(open, o)
 		}
-		parents[i] = open[len(open)-1]
+		parents[n] = open[len(open)-1]
 	}
-	x.nodes = append(make([]*node, 0, len(list)+1), &node{})
-	x.order.insert(nil, x.nodes[0])
-	x.order.insert(x.nodes[0], &node{})
-	x.siblings.push(&item{})
-	of := func(u source) *node {
-		if u == front {
-			return x.nodes[0]
-		}
-		return list[u.at]
-	}
-	last := x.nodes[0]
-	for i, n := range list {
-		n.depth = of(parents[i]).depth + parents[i].unit + 1
+	prev := listFront
+	for n := listEnd + 1; n < end; n++ {
+		x.order.at(n).depth = x.below(parents[n])
 		reach := uint64(0)
-		if origins[i].at < i {
-			reach = of(origins[i]).depth + origins[i].unit + 1
+		o := x.origin(s, x.order.at(n).it)
+		if o.at < n {
+			reach = x.below(o)
 		}
-		x.add(of(origins[i]), last, n, reach)
-		last = n
+		x.insert(o.at, prev, n, reach)
+		prev = n
 	}
 }
 
-// add puts a node of some reach behind prev. Its origin is in the item of the node from.
-func (x *listIndex) add(from, prev, n *node, reach uint64) {
-	n.it.seen = uint32(len(x.nodes))
-	x.nodes = append(x.nodes, n)
-	if n.depth > reach {
-		n.nesting = &nesting{reach: reach}
+// add makes the item's node.
+func (x *listIndex) add(it *item, depth uint64) nodeNumber {
+	n := x.order.add(it, depth)
+	it.seen = uint32(n)
+	return n
+}
+
+// insert puts a node of some reach behind prev. Its origin is in the item of the node from.
+func (x *listIndex) insert(from, prev, n nodeNumber, reach uint64) {
+	nested := x.order.depth(n) > reach
+	if nested {
+		x.order.at(n).nesting = &nesting{reach: reach}
 	}
 	x.order.insert(prev, n)
-	if reach == 0 {
-		return // not behind its origin, so no scan comes by
-	}
-	if n.depth > reach {
+	if nested && reach > 0 { // otherwise it is not behind its origin, so no scan comes by
 		x.nest(n, from)
 	}
-	x.siblings.insertBehind(x.siblingsUntil(n.it), n.it)
-}
-
-// siblingsUntil is the last spot in siblings before the item, and before those that are equal.
-func (x *listIndex) siblingsUntil(it *item) spot {
-	chunks := x.siblings.chunks
-	i := sort.Search(len(chunks), func(i int) bool { return compareSiblings(chunks[i][0], it) >= 0 })
-	i = max(i-1, 0)
-	at := sort.Search(len(chunks[i]), func(j int) bool { return compareSiblings(chunks[i][j], it) >= 0 })
-	return spot{i, max(at-1, 0)}
 }
 
 // linked adds an item that was put into the list.
 func (x *listIndex) linked(s *store, it *item) {
-	prev, from := x.nodes[0], x.nodes[0]
+	prev := listFront
 	if it.left != nil {
 		prev = x.node(it.left)
 	}
-	reach := uint64(1)
-	if it.has(flagOrigin) {
-		o := s.find(it.origin)
-		from = x.node(o)
-		reach = from.depth + it.origin.Clock - o.id.Clock + 1
-	}
-	if x.order.before(prev, from) {
+	o := x.origin(s, it)
+	reach := x.below(o)
+	if x.order.before(prev, o.at) {
 		reach = 0 // both neighbours are in one item, the right one first
 	}
-	x.add(from, prev, &node{it: it, depth: max(reach, x.order.next(prev).depth)}, reach)
+	x.insert(o.at, prev, x.add(it, max(reach, x.order.depth(x.order.next(prev)))), reach)
 }
 
 // split adds what was cut off an item.
 func (x *listIndex) split(it, right *item) {
 	left := x.node(it)
-	depth := left.depth + it.length
-	x.add(left, left, &node{it: right, depth: depth}, depth)
-}
-
-// compareSiblings orders items by their neighbours, those of equal ones by client.
-func compareSiblings(a, b *item) int {
-	const neighbours = flagOrigin | flagRightOrigin
-	return cmp.Or(
-		cmp.Compare(a.flags&neighbours, b.flags&neighbours),
-		cmp.Compare(a.origin.Client, b.origin.Client), cmp.Compare(a.origin.Clock, b.origin.Clock),
-		cmp.Compare(a.rightOrigin.Client, b.rightOrigin.Client), cmp.Compare(a.rightOrigin.Clock, b.rightOrigin.Clock),
-		cmp.Compare(a.id.Client, b.id.Client),
-	)
+	depth := x.order.depth(left) + it.length
+	x.insert(left, left, x.add(right, depth), depth)
 }
 
 // place is what [Tx.scan] finds.
 func (x *listIndex) place(s *store, it *item) *item {
-	from, depth := x.nodes[0], uint64(0)
+	t := &x.order
+	from, depth := listFront, uint64(0)
 	if it.left != nil {
 		from = x.node(it.left)
-		depth = from.depth + it.left.length - 1
+		depth = t.depth(from) + it.left.length - 1
 	}
-	x.order.splay(from, nil)
-	end := from.right.firstReach(depth)
-	if r := it.right; r != nil && x.node(r) != nil && x.order.before(from, x.node(r)) && x.order.before(x.node(r), end) {
-		end = x.node(r)
+	t.splay(from, 0)
+	end := t.firstReach(t.at(from).right, depth)
+	if it.right != nil {
+		if r := x.node(it.right); r != 0 && t.before(from, r) && t.before(r, end) {
+			end = r
+		}
 	}
-	end = x.blocked(it, end)
-	siblings := x.order.between(from, end)
-	if siblings == nil {
+	siblings := t.between(from, end)
+	if siblings == 0 {
 		return it.left
 	}
-	last := siblings.lastReach(depth + 1)
-	x.order.splay(last, nil)
-	b := last.outermost(it.id.Client)
-	if b != nil && b.depth == 0 {
+	last := t.lastReach(siblings, depth+1)
+	t.splay(last, 0)
+	b := x.outermost(last, it.id.Client)
+	if b != 0 && t.depth(b) == 0 {
 		b = x.node(s.find(ID{it.origin.Client, it.origin.Clock + 1}))
 	}
-	if b == nil || !x.holds(b, end) {
-		return x.order.prev(end).it
+	if b == 0 || !x.holds(b, end) {
+		return t.at(t.prev(end)).it
 	}
-	prev := x.order.between(from, b).lastBefore(b, it.id.Client)
-	if prev == nil {
+	prev := t.lastBefore(t.between(from, b), b, it.id.Client)
+	if prev == 0 {
 		return it.left
 	}
-	if first := x.order.between(prev, b).firstAt(b.depth); first != nil {
+	if first := t.firstAt(t.between(prev, b), t.depth(b)); first != 0 {
 		b = first
 	}
-	return x.order.prev(b).it
-}
-
-// blocked returns where the scan ends that would end at the given node: at the first item before it with the same neighbours
-// as the new one, and no smaller client. As far as scans get, such items stand in the order of their clients.
-func (x *listIndex) blocked(it *item, end *node) *node {
-	prev := x.siblingsUntil(it)
-	for {
-		p, more := x.siblings.next(prev)
-		if !more {
-			return end
-		}
-		o := x.siblings.get(p)
-		if !o.sameOrigin(it) || !o.sameRightOrigin(it) {
-			return end
-		}
-		if n := x.node(o); x.order.before(n, end) {
-			return n
-		}
-		x.siblings.removeBehind(prev, 1) // what ends the scan before it will do so for ever
-	}
+	return t.at(t.prev(b)).it
 }
 
 // holds reports whether all that stands from n to end belongs to n's segment.
-func (x *listIndex) holds(n, end *node) bool {
-	c := x.order.between(n, end)
-	return c == nil || c.minDepth > n.depth
+func (x *listIndex) holds(n, end nodeNumber) bool {
+	return x.order.minDepth(x.order.between(n, end)) > x.order.depth(n)
 }
 
 // outermost is the outermost of the siblings that n stands in, and of n itself, whose clients are not smaller than the given
-// one; nil if there is none.
-func (n *node) outermost(client uint64) *node {
-	if n.client() < client {
-		return nil
+// one; 0 if there is none.
+func (x *listIndex) outermost(n nodeNumber, client uint64) nodeNumber {
+	t := &x.order
+	if t.client(n) < client {
+		return 0
 	}
-	for in := n.nesting; in != nil && in.in.client() >= client; in = n.nesting {
-		if in.jump.client() >= client {
+	for in := t.at(n).nesting; in != nil && t.client(in.in) >= client; in = t.at(n).nesting {
+		if t.client(in.jump) >= client {
 			n = in.jump
 		} else {
 			n = in.in
@@ -290,31 +251,35 @@ func (n *node) outermost(client uint64) *node {
 
 // nest finds the innermost of its siblings that n stands in. If that is a unit within the item of its origin, a node without
 // a depth stands for it.
-func (x *listIndex) nest(n, from *node) {
-	outside := func(k *node) bool { return k.depth > 0 && (k.depth >= n.depth || !x.holds(k, n)) }
-	var k *node
-	if c := x.order.between(from, n); c != nil && c.minReach == n.nesting.reach { // if it is less, no scan gets to n any more
-		k = c.lastReach(n.nesting.reach)
-		x.order.splay(k, nil)
+func (x *listIndex) nest(n, from nodeNumber) {
+	t := &x.order
+	outside := func(k nodeNumber) bool {
+		return t.depth(k) > 0 && (t.depth(k) >= t.depth(n) || !x.holds(k, n))
 	}
-	for k != nil && outside(k) {
-		switch in := k.nesting; {
+	nesting := t.at(n).nesting
+	var k nodeNumber
+	if c := t.between(from, n); t.minReach(c) == nesting.reach { // if it is less, no scan gets to n any more
+		k = t.lastReach(c, nesting.reach)
+		t.splay(k, 0)
+	}
+	for k != 0 && outside(k) {
+		switch in := t.at(k).nesting; {
 		case in == nil:
-			k = nil
+			k = 0
 		case outside(in.jump):
 			k = in.jump
 		default:
 			k = in.in
 		}
 	}
-	if k == nil {
-		k = &node{it: from.it}
+	if k == 0 {
+		k = t.add(t.at(from).it, 0)
 	}
-	n.nesting.in, n.nesting.jump, n.nesting.level = k, k, k.level()+1
+	nesting.in, nesting.jump, nesting.level = k, k, t.level(k)+1
 	// Jumps of such lengths lead to any of them in logarithmic time.
-	if out := k.nesting; out != nil && out.jump.nesting != nil {
-		if far := out.jump.nesting; out.level-far.level == far.level-far.jump.level() {
-			n.nesting.jump = far.jump
+	if out := t.at(k).nesting; out != nil && t.at(out.jump).nesting != nil {
+		if far := t.at(out.jump).nesting; out.level-far.level == far.level-t.level(far.jump) {
+			nesting.jump = far.jump
 		}
 	}
 }

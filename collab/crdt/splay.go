@@ -1,227 +1,266 @@
 package crdt
 
+import (
+	"cmp"
+	"math"
+)
+
 // splayTree is a sequence that is searched, cut and added to in logarithmic time, taken over many calls: whatever is asked
-// for moves to the root.
-type splayTree struct{ root *node }
+// for moves to the root. Its nodes are numbered, and lie in chunks, as they take a good part of the memory of a large update.
+type splayTree struct {
+	chunks []*[chunkNodes]node
+	count  nodeNumber // how many there are
+}
+
+const chunkNodes = 64
+
+// nodeNumber names a node in its tree. Number 0 is none: that node is greater than all others in whatever is compared.
+type nodeNumber uint32
 
 // node holds an item of a [listIndex], none at the ends of the list.
 type node struct {
-	up, left, right *node
 	it              *item
 	depth           uint64
 	nesting         *nesting // nil for one whose reach is its depth
-	// Over all of the subtree: the least reach and the least depth, and, of those that have that, the least client and the
+	up, left, right nodeNumber
+	// Of all in the subtree: one of the least reach, and, of those of the least depth, one of the least client and one of the
 	// greatest reach.
-	minReach, minDepth, minClient, maxReach uint64
+	minReach, minClient, maxReach nodeNumber
 }
 
 // nesting says where a nested item stands.
 type nesting struct {
 	reach    uint64
-	in, jump *node // the sibling that it stands in, and one further out
-	level    int   // in how many it stands
+	in, jump nodeNumber // the sibling that it stands in, and one further out
+	level    int32      // in how many it stands
 }
 
-func (n *node) reach() uint64 {
-	if n.nesting != nil {
-		return n.nesting.reach
+// add makes a node, which has no place yet.
+func (t *splayTree) add(it *item, depth uint64) nodeNumber {
+	if t.count == 0 {
+		t.chunks = append(t.chunks, &[chunkNodes]node{{depth: math.MaxUint64}})
+		t.count = 1
 	}
-	return n.depth
+	n := t.count
+	if n%chunkNodes == 0 {
+		t.chunks = append(t.chunks, new([chunkNodes]node))
+	}
+	t.count++
+	*t.at(n) = node{it: it, depth: depth, minReach: n, minClient: n, maxReach: n}
+	return n
 }
 
-func (n *node) level() int {
-	if n.nesting != nil {
-		return n.nesting.level
+func (t *splayTree) at(n nodeNumber) *node { return &t.chunks[n/chunkNodes][n%chunkNodes] }
+
+func (t *splayTree) depth(n nodeNumber) uint64 { return t.at(n).depth }
+
+func (t *splayTree) reach(n nodeNumber) uint64 {
+	if in := t.at(n).nesting; in != nil {
+		return in.reach
+	}
+	return t.depth(n)
+}
+
+func (t *splayTree) client(n nodeNumber) uint64 {
+	if it := t.at(n).it; it != nil {
+		return it.id.Client
+	}
+	return maxInt
+}
+
+// level is in how many siblings the node's item stands.
+func (t *splayTree) level(n nodeNumber) int32 {
+	if in := t.at(n).nesting; in != nil {
+		return in.level
 	}
 	return 0
 }
 
-func (n *node) client() uint64 {
-	if n.it == nil {
-		return maxInt
-	}
-	return n.it.id.Client
-}
+// minReach and minDepth are the least of the subtree.
+func (t *splayTree) minReach(n nodeNumber) uint64 { return t.reach(t.at(n).minReach) }
+func (t *splayTree) minDepth(n nodeNumber) uint64 { return t.depth(t.at(n).minClient) }
 
-func (n *node) update() {
-	reach := n.reach()
-	n.minReach, n.minDepth, n.minClient, n.maxReach = reach, n.depth, n.client(), reach
-	for _, c := range [...]*node{n.left, n.right} {
-		if c == nil {
-			continue
+func (t *splayTree) update(number nodeNumber) {
+	n := t.at(number)
+	n.minReach, n.minClient, n.maxReach = number, number, number
+	for _, child := range [...]nodeNumber{n.left, n.right} {
+		c := t.at(child)
+		if t.reach(c.minReach) < t.reach(n.minReach) {
+			n.minReach = c.minReach
 		}
-		n.minReach = min(n.minReach, c.minReach)
-		switch {
-		case c.minDepth < n.minDepth:
-			n.minDepth, n.minClient, n.maxReach = c.minDepth, c.minClient, c.maxReach
-		case c.minDepth == n.minDepth:
-			n.minClient, n.maxReach = min(n.minClient, c.minClient), max(n.maxReach, c.maxReach)
+		switch cmp.Compare(t.depth(c.minClient), t.depth(n.minClient)) {
+		case -1:
+			n.minClient, n.maxReach = c.minClient, c.maxReach
+		case 0:
+			if t.client(c.minClient) < t.client(n.minClient) {
+				n.minClient = c.minClient
+			}
+			if t.reach(c.maxReach) > t.reach(n.maxReach) {
+				n.maxReach = c.maxReach
+			}
 		}
 	}
 }
 
 // firstReach is the first node of the subtree with at most that reach, which the caller knows to exist.
-func (n *node) firstReach(reach uint64) *node {
+func (t *splayTree) firstReach(n nodeNumber, reach uint64) nodeNumber {
 	for {
-		switch l := n.left; {
-		case l != nil && l.minReach <= reach:
+		switch l := t.at(n).left; {
+		case t.minReach(l) <= reach:
 			n = l
-		case n.reach() <= reach:
+		case t.reach(n) <= reach:
 			return n
 		default:
-			n = n.right
+			n = t.at(n).right
 		}
 	}
 }
 
 // lastReach is the last such node.
-func (n *node) lastReach(reach uint64) *node {
+func (t *splayTree) lastReach(n nodeNumber, reach uint64) nodeNumber {
 	for {
-		switch r := n.right; {
-		case r != nil && r.minReach <= reach:
+		switch r := t.at(n).right; {
+		case t.minReach(r) <= reach:
 			n = r
-		case n.reach() <= reach:
+		case t.reach(n) <= reach:
 			return n
 		default:
-			n = n.left
+			n = t.at(n).left
 		}
 	}
 }
 
-// firstAt is the first node of the subtree with at most that depth, nil if there is none.
-func (n *node) firstAt(depth uint64) *node {
-	if n == nil || n.minDepth > depth {
-		return nil
+// firstAt is the first node of the subtree with at most that depth, if there is one.
+func (t *splayTree) firstAt(n nodeNumber, depth uint64) nodeNumber {
+	if t.minDepth(n) > depth {
+		return 0
 	}
 	for {
-		switch l := n.left; {
-		case l != nil && l.minDepth <= depth:
+		switch l := t.at(n).left; {
+		case t.minDepth(l) <= depth:
 			n = l
-		case n.depth <= depth:
+		case t.depth(n) <= depth:
 			return n
 		default:
-			n = n.right
+			n = t.at(n).right
 		}
 	}
 }
 
 // lastBefore is the last node of the subtree that is less deep than b, or as deep and no sibling of it, or one with a client
-// that is smaller than the given one. It is nil if there is none.
-func (n *node) lastBefore(b *node, client uint64) *node {
-	siblings := b.reach()
-	holds := func(depth, least, reach uint64) bool {
-		return depth < b.depth || depth == b.depth && (least < client || reach > siblings)
+// that is smaller than the given one. It is 0 if there is none.
+func (t *splayTree) lastBefore(n, b nodeNumber, client uint64) nodeNumber {
+	depth, siblings := t.depth(b), t.reach(b)
+	holds := func(minClient, maxReach nodeNumber) bool {
+		switch cmp.Compare(t.depth(minClient), depth) {
+		case -1:
+			return true
+		case 0:
+			return t.client(minClient) < client || t.reach(maxReach) > siblings
+		default:
+			return false
+		}
 	}
-	if n == nil || !holds(n.minDepth, n.minClient, n.maxReach) {
-		return nil
+	subtree := func(n nodeNumber) bool { return holds(t.at(n).minClient, t.at(n).maxReach) }
+	if !subtree(n) {
+		return 0
 	}
 	for {
-		switch r := n.right; {
-		case r != nil && holds(r.minDepth, r.minClient, r.maxReach):
+		switch r := t.at(n).right; {
+		case subtree(r):
 			n = r
-		case holds(n.depth, n.client(), n.reach()):
+		case holds(n, n):
 			return n
 		default:
-			n = n.left
+			n = t.at(n).left
 		}
 	}
 }
 
-// splay moves a node up until it is below top, or the root if top is nil.
-func (t *splayTree) splay(n, top *node) {
-	for n.up != top {
-		p := n.up
-		if g := p.up; g != top {
-			if (g.left == p) == (p.left == n) {
-				t.rotate(p)
+// splay moves a node up until it is below top, or the root if top is 0.
+func (t *splayTree) splay(n, top nodeNumber) {
+	for up := t.at(n).up; up != top; up = t.at(n).up {
+		if p := t.at(up); p.up != top {
+			if (t.at(p.up).left == up) == (p.left == n) {
+				t.rotate(up)
 			} else {
 				t.rotate(n)
 			}
 		}
 		t.rotate(n)
 	}
-	n.update()
+	t.update(n)
 }
 
 // rotate lets a node change places with the one above.
-func (t *splayTree) rotate(n *node) {
-	p := n.up
-	g := p.up
-	if p.left == n {
-		p.left, n.right = n.right, p
-		p.left.hang(p)
+func (t *splayTree) rotate(number nodeNumber) {
+	n := t.at(number)
+	up := n.up
+	p := t.at(up)
+	if p.left == number {
+		p.left, n.right = n.right, up
+		t.at(p.left).up = up
 	} else {
-		p.right, n.left = n.left, p
-		p.right.hang(p)
+		p.right, n.left = n.left, up
+		t.at(p.right).up = up
 	}
-	p.up, n.up = n, g
-	switch {
-	case g == nil:
-		t.root = n
-	case g.left == p:
-		g.left = n
+	p.up, n.up = number, p.up
+	switch g := t.at(n.up); {
+	case n.up == 0:
+	case g.left == up:
+		g.left = number
 	default:
-		g.right = n
+		g.right = number
 	}
-	p.update()
+	t.update(up)
 }
 
-func (n *node) hang(up *node) {
-	if n != nil {
-		n.up = up
-	}
-}
-
-// insert puts n behind prev, or in front of all if prev is nil.
-func (t *splayTree) insert(prev, n *node) {
-	if prev == nil {
-		n.right = t.root
-	} else {
-		t.splay(prev, nil)
-		n.left, n.right, prev.right = prev, prev.right, nil
-		prev.update()
-		prev.up = n
-	}
-	n.right.hang(n)
-	n.update()
-	t.root = n
+// insert puts n behind prev.
+func (t *splayTree) insert(prev, n nodeNumber) {
+	t.splay(prev, 0)
+	p := t.at(prev)
+	t.at(n).left, t.at(n).right = prev, p.right
+	t.at(p.right).up = n
+	p.right, p.up = 0, n
+	t.update(prev)
+	t.update(n)
 }
 
 // next is the node behind n, which is not the last one.
-func (t *splayTree) next(n *node) *node {
-	t.splay(n, nil)
-	m := n.right
-	for m.left != nil {
-		m = m.left
+func (t *splayTree) next(n nodeNumber) nodeNumber {
+	t.splay(n, 0)
+	m := t.at(n).right
+	for l := t.at(m).left; l != 0; l = t.at(m).left {
+		m = l
 	}
-	t.splay(m, nil)
+	t.splay(m, 0)
 	return m
 }
 
 // prev is the node before n, which is not the first one.
-func (t *splayTree) prev(n *node) *node {
-	t.splay(n, nil)
-	m := n.left
-	for m.right != nil {
-		m = m.right
+func (t *splayTree) prev(n nodeNumber) nodeNumber {
+	t.splay(n, 0)
+	m := t.at(n).left
+	for r := t.at(m).right; r != 0; r = t.at(m).right {
+		m = r
 	}
-	t.splay(m, nil)
+	t.splay(m, 0)
 	return m
 }
 
 // before reports whether a stands before b.
-func (t *splayTree) before(a, b *node) bool {
-	t.splay(a, nil)
-	t.splay(b, nil)
-	for a.up != nil && a.up != b {
-		a = a.up
+func (t *splayTree) before(a, b nodeNumber) bool {
+	t.splay(a, 0)
+	t.splay(b, 0)
+	for t.at(a).up != 0 && t.at(a).up != b {
+		a = t.at(a).up
 	}
-	return a.up == b && b.left == a
+	return t.at(a).up == b && t.at(b).left == a
 }
 
 // between is the subtree of what stands between a and b, which is behind a.
-func (t *splayTree) between(a, b *node) *node {
-	t.splay(a, nil)
+func (t *splayTree) between(a, b nodeNumber) nodeNumber {
+	t.splay(a, 0)
 	t.splay(b, a)
-	return b.left
+	return t.at(b).left
 }
