@@ -11,11 +11,22 @@ type pendingStructs struct {
 	missing StateVector
 }
 
-// structQueue holds the structs of one client that an update brought.
+// received are the structs that an update brought, and a queue of those of each client.
+type received struct {
+	structs []*item
+	queues  []structQueue // by client
+}
+
+// structQueue says which of the structs are those of one client that were not taken yet. There can be many such queues.
 type structQueue struct {
+	client    uint64
+	next, end uint32
+}
+
+// clientItems are some structs of one client.
+type clientItems struct {
 	client  uint64
 	structs []*item
-	next    int
 }
 
 // ApplyUpdate merges an update of version 1 into the document, in one transaction with the given origin. What it lacks
@@ -32,7 +43,7 @@ func (d *Doc) ApplyUpdateV2(update []byte, origin Origin) error {
 }
 
 func (d *Doc) apply(dec decoder, origin Origin) error {
-	queues, err := d.readQueues(dec)
+	structs, err := d.receive(dec)
 	if err != nil {
 		return err
 	}
@@ -42,44 +53,48 @@ func (d *Doc) apply(dec decoder, origin Origin) error {
 	}
 	d.run(Tx{origin: origin}, func(tx *Tx) {
 		tx.local = false
-		tx.apply(queues, deletes)
+		tx.apply(structs, deletes)
 	})
 	return nil
 }
 
-// readQueues reads all structs. Of two sections for one client the second counts.
-func (d *Doc) readQueues(dec decoder) ([]*structQueue, error) {
+// receive reads all structs. Of two sections for one client the second counts.
+func (d *Doc) receive(dec decoder) (*received, error) {
 	r := newStructReader(dec, func(name string) *branch { return d.root(name, branchUndefined) }, d.maxStructs)
-	var queues []*structQueue
-	at := map[uint64]*structQueue{}
+	in := &received{}
+	at := map[uint64]int{}
+	current := 0
 	r.begin = func() {
-		q := at[r.client]
-		if q == nil {
-			q = &structQueue{client: r.client}
-			at[r.client] = q
-			queues = append(queues, q)
+		var known bool
+		if current, known = at[r.client]; !known {
+			current = len(in.queues)
+			at[r.client] = current
+			in.queues = append(in.queues, structQueue{client: r.client})
 		}
-		q.structs = make([]*item, 0, min(r.structs, uint64(dec.rest().remaining())/4+1))
+		n := len(in.structs)
+		in.structs = slices.Grow(in.structs, int(min(r.structs, uint64(dec.rest().remaining())/4+1)))
+		in.queues[current].next, in.queues[current].end = uint32(n), uint32(n)
 	}
 	for it := r.next(); it != nil; it = r.next() {
-		q := at[it.id.Client]
-		if n := len(q.structs); n > 0 && !it.isItem() && q.structs[n-1].kind == it.kind {
-			q.structs[n-1].length += it.length
+		q := &in.queues[current]
+		if q.next < q.end && !it.isItem() && in.structs[q.end-1].kind == it.kind {
+			in.structs[q.end-1].length += it.length
 			continue
 		}
-		q.structs = append(q.structs, it)
+		in.structs = append(in.structs, it)
+		q.end++
 	}
 	if err := dec.rest().err; err != nil {
 		return nil, err
 	}
-	slices.SortFunc(queues, func(a, b *structQueue) int { return cmp.Compare(a.client, b.client) })
-	return queues, nil
+	slices.SortFunc(in.queues, func(a, b structQueue) int { return cmp.Compare(a.client, b.client) })
+	return in, nil
 }
 
 // apply integrates what an update brought, and after that what waited for it.
-func (tx *Tx) apply(queues []*structQueue, deletes *DeleteSet) {
+func (tx *Tx) apply(structs *received, deletes *DeleteSet) {
 	s := &tx.doc.store
-	rest := tx.integrateAll(queues)
+	rest := tx.integrateAll(structs)
 	retry := false
 	if p := s.pending; p != nil {
 		for client, clock := range p.missing {
@@ -112,11 +127,11 @@ func (tx *Tx) apply(queues []*structQueue, deletes *DeleteSet) {
 
 func (tx *Tx) applyPending(update []byte) {
 	dec := newDecoderV1(update)
-	queues, err := tx.doc.readQueues(dec)
+	structs, err := tx.doc.receive(dec)
 	if err != nil {
 		panic("crdt: pending structs are damaged: " + err.Error()) // they were written here
 	}
-	tx.apply(queues, &DeleteSet{})
+	tx.apply(structs, &DeleteSet{})
 }
 
 func (p *pendingStructs) add(rest *pendingStructs) {
@@ -139,22 +154,19 @@ func (p *pendingStructs) need(client, clock uint64) {
 
 // integration puts the structs of an update into the store, each after those that it needs.
 type integration struct {
-	tx      *Tx
-	queues  []*structQueue // by client; the greatest comes first
-	at      map[uint64]*structQueue
+	tx *Tx
+	*received
+	rest    int     // how many of the queues may not be empty; the last comes first
 	stack   []*item // each waits for the one above
-	parked  []*structQueue
+	parked  []clientItems
 	missing pendingStructs
 
 	parkedAt map[uint64]int
 }
 
 // integrateAll integrates what it can and returns the rest.
-func (tx *Tx) integrateAll(queues []*structQueue) *pendingStructs {
-	in := &integration{tx: tx, queues: queues, at: make(map[uint64]*structQueue, len(queues))}
-	for _, q := range queues {
-		in.at[q.client] = q
-	}
+func (tx *Tx) integrateAll(structs *received) *pendingStructs {
+	in := &integration{tx: tx, received: structs, rest: len(structs.queues)}
 	for it := in.take(); it != nil; it = in.step(it) {
 	}
 	if len(in.parked) == 0 {
@@ -178,9 +190,9 @@ func (in *integration) step(it *item) *item {
 	}
 	if client, waits := in.tx.missing(it); waits {
 		in.stack = append(in.stack, it)
-		if q := in.at[client]; q != nil && q.next < len(q.structs) {
+		if q := in.queue(client); q != nil && q.next < q.end {
 			q.next++
-			return q.structs[q.next-1]
+			return in.structs[q.next-1]
 		}
 		in.park(client, s.state(client))
 		return in.take()
@@ -198,14 +210,22 @@ func (in *integration) take() *item {
 		in.stack = in.stack[:n-1]
 		return it
 	}
-	for n := len(in.queues); n > 0; n-- {
-		if q := in.queues[n-1]; q.next < len(q.structs) {
+	for ; in.rest > 0; in.rest-- {
+		if q := &in.queues[in.rest-1]; q.next < q.end {
 			q.next++
-			return q.structs[q.next-1]
+			return in.structs[q.next-1]
 		}
-		in.queues = in.queues[:n-1]
 	}
 	return nil
+}
+
+// queue is that of the client, nil if it has none.
+func (in *integration) queue(client uint64) *structQueue {
+	i, ok := slices.BinarySearchFunc(in.queues, client, func(q structQueue, client uint64) int { return cmp.Compare(q.client, client) })
+	if !ok {
+		return nil
+	}
+	return &in.queues[i]
 }
 
 // park gives up on the stack, which waits for a client's structs beyond clock, and on what follows its structs.
@@ -215,29 +235,24 @@ func (in *integration) park(client, clock uint64) {
 	}
 	in.missing.need(client, clock)
 	for _, it := range in.stack {
-		q := in.at[it.id.Client]
-		rest := &structQueue{client: it.id.Client, structs: []*item{it}}
-		if q != nil {
-			q.next--
-			rest.structs = q.structs[q.next:]
-			delete(in.at, it.id.Client)
-			q.structs, q.next = nil, 0
+		if i, again := in.parkedAt[it.id.Client]; again {
+			in.parked[i].structs = []*item{it}
+			continue
 		}
+		q := in.queue(it.id.Client)
+		rest := clientItems{q.client, in.structs[q.next-1 : q.end]}
+		q.next = q.end
 		if in.parkedAt == nil {
 			in.parkedAt = map[uint64]int{}
 		}
-		if i, ok := in.parkedAt[rest.client]; ok {
-			in.parked[i] = rest
-			continue
-		}
-		in.parkedAt[rest.client] = len(in.parked)
+		in.parkedAt[q.client] = len(in.parked)
 		in.parked = append(in.parked, rest)
 	}
 	in.stack = in.stack[:0]
 }
 
-func encodeParked(parked []*structQueue) []byte {
-	slices.SortFunc(parked, func(a, b *structQueue) int { return cmp.Compare(b.client, a.client) })
+func encodeParked(parked []clientItems) []byte {
+	slices.SortFunc(parked, func(a, b clientItems) int { return cmp.Compare(b.client, a.client) })
 	e := newEncoderV1()
 	e.uvarint(uint64(len(parked)))
 	for _, q := range parked {
@@ -275,6 +290,7 @@ func (tx *Tx) deleteAll(ds *DeleteSet) *DeleteSet {
 	return rest
 }
 
+// deleteRange deletes what a client has in the range. The ends of what is deleted are merged with their neighbours anyway.
 func (tx *Tx) deleteRange(c *clientStructs, r Range) {
 	p, ok := c.list.find(r.Clock), true
 	if it := c.list.get(p); !it.deleted() && it.id.Clock < r.Clock {

@@ -26,12 +26,14 @@ type branch struct {
 	start         *item
 	entries       *entryTable
 	ext           *branchExt
-	name          string // key of a root, node name of an XML element or hook
+	name          *string // key of a root, node name of an XML element or hook
 	length        int
 	depth         uint16
 	kind          branchKind
 	hasFormatting bool
 }
+
+func newBranch(name string, k branchKind) *branch { return &branch{name: &name, kind: k} }
 
 // branchExt holds what most branches never need.
 type branchExt struct {
@@ -113,7 +115,7 @@ func (b *branch) holds(it *item) bool {
 func (b *branch) write(e encoder) {
 	e.typeRef(byte(b.kind))
 	if b.kind == branchXMLElement || b.kind == branchXMLHook {
-		e.key(b.name)
+		e.key(*b.name)
 	}
 }
 

@@ -25,10 +25,10 @@ func newStructReader(d decoder, root func(string) *branch, limit int) *structRea
 
 // namedRoots stands for the roots of an update that is read without a document.
 func namedRoots() func(string) *branch {
-	last := &branch{}
+	last := newBranch("", branchUndefined)
 	return func(name string) *branch {
-		if last.name != name {
-			last = &branch{name: name, kind: branchUndefined}
+		if *last.name != name {
+			last = newBranch(name, branchUndefined)
 		}
 		return last
 	}
@@ -78,10 +78,10 @@ func (r *structReader) next() *item {
 	}
 }
 
-// allot takes an item from a slab; large updates need many.
+// allot takes an item from a slab of four kilobytes; large updates need many.
 func (r *structReader) allot() *item {
 	if len(r.slab) == 0 {
-		r.slab = make([]item, min(r.structs/4+1, 32))
+		r.slab = make([]item, min(r.structs/4+1, 28))
 	}
 	it := &r.slab[0]
 	r.slab = r.slab[1:]
@@ -198,7 +198,8 @@ func (r *structReader) readBranch() *branch {
 	}
 	b := &branch{kind: branchKind(k)}
 	if b.kind == branchXMLElement || b.kind == branchXMLHook {
-		b.name = r.d.key()
+		name := r.d.key()
+		b.name = &name
 	}
 	return b
 }

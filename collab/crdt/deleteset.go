@@ -63,6 +63,16 @@ func (ds *DeleteSet) add(client, clock, length uint64) {
 	c.ranges = append(c.ranges, Range{clock, length})
 }
 
+// join is add where it does not matter in how many ranges the set is.
+func (ds *DeleteSet) join(client, clock, length uint64) {
+	c := ds.client(client)
+	if n := len(c.ranges); n > 0 && c.ranges[n-1].end() == clock {
+		c.ranges[n-1].Len += length
+	} else {
+		c.ranges = append(c.ranges, Range{clock, length})
+	}
+}
+
 // normalize sorts the ranges and joins those that touch or overlap.
 func (ds *DeleteSet) normalize() {
 	for i := range ds.clients {

@@ -35,7 +35,8 @@
 //
 // Bytes that are no update give a [*DecodeError] with the offset, and nothing is applied. Edits out of range give
 // [ErrRange]. Memory is allocated for what the bytes hold, not for what they announce: an update of version 1 takes at most
-// 32 MB and 64 times its size, or 80 times if it is made to put all of many clients in each other's way. The run-length forms of
+// 32 MB and 64 times its size, however many clients it puts in each other's way. (From several megabytes on, one that deletes
+// every other character of a text takes up to 80 times its size, as each character then is a struct.) The run-length forms of
 // version 2 name many structs in few bytes, which [Options] bounds. Values and shared types have a greatest depth.
 //
 // The work of applying an update grows with its size and that of the document, times the logarithm of these at the most. That
@@ -131,7 +132,8 @@ func (d *Doc) TransactFrom(origin Origin, f func(tx *Tx)) {
 func (d *Doc) root(name string, k branchKind) *branch {
 	b := d.rootAt[name]
 	if b == nil {
-		b = &branch{doc: d, name: name, kind: k}
+		b = newBranch(name, k)
+		b.doc = d
 		d.rootAt[name] = b
 		d.roots = append(d.roots, b)
 		return b
@@ -168,7 +170,7 @@ func (d *Doc) Roots() iter.Seq2[string, Value] {
 			if b.kind != branchUndefined {
 				v = b.value()
 			}
-			if !yield(b.name, v) {
+			if !yield(*b.name, v) {
 				return
 			}
 		}

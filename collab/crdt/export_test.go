@@ -124,10 +124,10 @@ func Lists(d *Doc) string {
 		}
 	}
 	for _, r := range d.roots {
-		fmt.Fprintf(&b, "\n%s:", r.name)
+		fmt.Fprintf(&b, "\n%s:", *r.name)
 		write(r.start)
 		for i := range r.entries.len() {
-			fmt.Fprintf(&b, "\n%s.%s:", r.name, r.entries.list[i].key)
+			fmt.Fprintf(&b, "\n%s.%s:", *r.name, r.entries.list[i].key)
 			write(r.entries.list[i].first)
 		}
 	}

@@ -176,6 +176,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestClientIDInUse(t *testing.T) {
+	theirs, ours := newDoc(), newDoc()
+	change(t, theirs, func(tx *crdt.Tx) error { return theirs.Text("t").Insert(tx, 0, "abc") })
+	update := theirs.EncodeStateAsUpdate(nil)
+	was := ours.ClientID()
+	if ok(t, "update", ours.ApplyUpdate(update, "")); ours.ClientID() == was {
+		t.Errorf("client ID is still %d, which another document uses", was)
+	}
+	ours.SetClientID(was)
+	if ok(t, "update", ours.ApplyUpdate(update, "")); ours.ClientID() != was {
+		t.Errorf("client ID is %d after an update with nothing new, want %d", ours.ClientID(), was)
+	}
+}
+
 func TestRestore(t *testing.T) {
 	d := crdt.New(crdt.Options{KeepDeleted: true})
 	text := d.Text("t")

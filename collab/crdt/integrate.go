@@ -203,7 +203,7 @@ func (tx *Tx) link(it *item) {
 func (tx *Tx) integrateContent(it *item) {
 	switch it.kind {
 	case kindDeleted:
-		tx.deletes.add(it.id.Client, it.id.Clock, it.length)
+		tx.deletes.join(it.id.Client, it.id.Clock, it.length)
 		it.flags |= flagDeleted
 	case kindFormat:
 		it.parent.more().markers = markers{off: true}
@@ -232,7 +232,7 @@ func (tx *Tx) delete(it *item) {
 		it.parent.length -= int(it.length)
 	}
 	it.flags |= flagDeleted
-	tx.deletes.add(it.id.Client, it.id.Clock, it.length)
+	tx.deletes.join(it.id.Client, it.id.Clock, it.length)
 	tx.changedIn(it.parent, it)
 	switch it.kind {
 	case kindType:

@@ -212,7 +212,7 @@ func (it *item) writeParent(e encoder) {
 		e.leftID(it.rightOrigin)
 	case it.parent.item == nil:
 		e.parentIsRoot(true)
-		e.string(it.parent.name)
+		e.string(*it.parent.name)
 	default:
 		e.parentIsRoot(false)
 		e.leftID(it.parent.item.id)

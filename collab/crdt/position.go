@@ -23,7 +23,7 @@ func RelativeTo(t SharedType, index, assoc int) RelativePosition {
 	b := t.branch()
 	p := RelativePosition{Assoc: assoc}
 	if b.item == nil {
-		p.Root, p.HasRoot = b.name, true
+		p.Root, p.HasRoot = *b.name, true
 	} else {
 		id := b.item.id
 		p.Type = &id

@@ -108,7 +108,7 @@ func itemFor(v Value) (item, error) {
 
 // newShared wraps a new branch of the given kind. The content is inserted once the type is part of a document.
 func newShared(k branchKind, name string, prelim func(*Tx) error) *branch {
-	b := &branch{kind: k, name: name}
+	b := newBranch(name, k)
 	b.more().prelim = prelim
 	return b
 }

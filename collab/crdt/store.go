@@ -78,7 +78,7 @@ func (s *store) find(id ID) *item {
 func (tx *Tx) cleanStart(c *clientStructs, clock uint64) spot {
 	p := c.list.find(clock)
 	if it := c.list.get(p); it.id.Clock < clock && it.isItem() {
-		p, _ = c.list.insertBehind(p, tx.split(it, clock-it.id.Clock))
+		p, _ = c.list.insertBehind(p, tx.splitForNow(it, clock-it.id.Clock))
 	}
 	return p
 }
@@ -94,9 +94,16 @@ func (tx *Tx) itemUntil(id ID) *item {
 	p := c.list.find(id.Clock)
 	it := c.list.get(p)
 	if id.Clock != it.end()-1 && it.kind != kindGC {
-		c.list.insertBehind(p, tx.split(it, id.Clock-it.id.Clock+1))
+		c.list.insertBehind(p, tx.splitForNow(it, id.Clock-it.id.Clock+1))
 	}
 	return it
+}
+
+// splitForNow is split, of an item that is to be merged again if nothing speaks against it in the end.
+func (tx *Tx) splitForNow(it *item, n uint64) *item {
+	right := tx.split(it, n)
+	tx.splits = append(tx.splits, right.id)
+	return right
 }
 
 // split cuts an item behind its first n units and returns the right part, which the caller puts into the store.
@@ -118,7 +125,6 @@ func (tx *Tx) split(it *item, n uint64) *item {
 	} else if right.has(flagKey) {
 		right.parent.setEntry(right.key, right)
 	}
-	tx.splits = append(tx.splits, right.id)
 	if x := tx.index(it); x != nil {
 		x.split(it, right)
 	}
@@ -192,7 +198,7 @@ type tail struct {
 
 // beyond are the structs that sv lacks.
 func (s *store) beyond(sv StateVector) []tail {
-	var tails []tail
+	tails := make([]tail, 0, len(s.order))
 	for _, c := range s.order {
 		if clock := sv[c.client]; c.state() > clock {
 			tails = append(tails, tail{c, clock})

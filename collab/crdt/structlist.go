@@ -109,18 +109,20 @@ func (l *structList) insertBehind(p spot, it *item) (behind, at spot) {
 	return spot{p.chunk, p.at + 1}, p
 }
 
-// halve makes two chunks of one and returns where p is then.
+// halve makes two chunks of one and returns where p is then. There is room there, and none in the other one.
 func (l *structList) halve(p spot) spot {
 	c := l.chunks[p.chunk]
 	const half = chunkLen / 2
-	right := append(make([]*item, 0, chunkLen), c[half:]...)
-	clear(c[half:])
 	l.moved += half
-	l.chunks[p.chunk] = c[:half]
-	l.chunks = slices.Insert(l.chunks, p.chunk+1, right)
-	if p.at >= half {
-		return spot{p.chunk + 1, p.at - half}
+	if p.at < half {
+		l.chunks = slices.Insert(l.chunks, p.chunk+1, slices.Clone(c[half:]))
+	} else {
+		l.chunks = slices.Insert(l.chunks, p.chunk, slices.Clone(c[:half]))
+		copy(c, c[half:])
+		p = spot{p.chunk + 1, p.at - half}
 	}
+	clear(c[half:])
+	l.chunks[p.chunk] = c[:half]
 	return p
 }
 

@@ -254,7 +254,8 @@ func (tx *Tx) settle() {
 	tx.mergeDeleted(&tx.deletes)
 	tx.mergeAdded()
 	tx.mergeSplits()
-	if own := tx.find(d.store.client(d.clientID)); !tx.local && own != nil && own.before != own.after {
+	own := func(t touchedClient) bool { return t.c.client == d.clientID && t.before != t.after }
+	if !tx.local && slices.ContainsFunc(tx.touched, own) {
 		d.clientID = randomClient()
 	}
 	tx.emit()
@@ -345,7 +346,7 @@ func (tx *Tx) emit() {
 			continue
 		}
 		e := v.make()
-		var tails []tail
+		tails := make([]tail, 0, len(tx.touched))
 		for _, t := range tx.touched {
 			if t.c.state() > t.before {
 				tails = append(tails, tail{t.c, t.before})

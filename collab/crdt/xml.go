@@ -15,7 +15,7 @@ type XML struct{ shared }
 // Name is the element's node name, empty for a fragment.
 func (x *XML) Name() string {
 	if x.b.kind == branchXMLElement {
-		return x.b.name
+		return *x.b.name
 	}
 	return ""
 }
@@ -35,7 +35,7 @@ func (x *XML) String() string {
 func (b *branch) appendMarkup(w []byte) []byte {
 	name := ""
 	if b.kind == branchXMLElement {
-		name = strings.ToLower(b.name)
+		name = strings.ToLower(*b.name)
 		w = append(append(w, '<'), name...)
 		var keys []string
 		for key := range b.eachEntry {
