@@ -30,8 +30,12 @@ type full struct {
 	next int // number of the next file
 }
 
-// refused is a file that was being written in place when the disk was full: it has a part of what was written, or what it had before.
-type refused struct{ written, before []byte }
+// refused is a file that was being written in place when the disk was full, once or more: it has a part of what was written one of these times, or
+// what it had before them.
+type refused struct {
+	written [][]byte
+	before  []byte
+}
 
 // newFull makes the disk with a file system of a kind, "tmpfs" or "ext4".
 func newFull(t *testing.T, kind string) *full {
