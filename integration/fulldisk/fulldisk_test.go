@@ -73,11 +73,15 @@ func (x *full) begin(t *testing.T) {
 
 // contents is what a file has: each line names it and its place, so that a part that is missing or moved shows.
 func contents(name string, size int) []byte {
-	var b bytes.Buffer
-	for b.Len() < size {
-		fmt.Fprintf(&b, "%s %09d\n", name, b.Len())
+	const line = 512
+	rest := bytes.Repeat([]byte{'.'}, line)
+	b := make([]byte, 0, size+line)
+	for len(b) < size {
+		from := len(b)
+		b = fmt.Appendf(b, "%s %09d ", name, from)
+		b = append(append(b, rest[:line-1-(len(b)-from)]...), '\n')
 	}
-	return b.Bytes()[:size]
+	return b[:size]
 }
 
 // once fills the disk, looks at everything, and makes room again. kill kills and starts the daemon while the disk is full.
