@@ -112,6 +112,7 @@ func sameAs(path string, off int64, want io.Reader) error {
 func mostTaken(ctx context.Context, dir string) (most int64) {
 	for ctx.Err() == nil {
 		n := int64(0)
+		// The walk goes on past what has gone meanwhile, and has no error of its own.
 		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				if info, err := d.Info(); err == nil { // else it is gone

@@ -53,7 +53,7 @@ func newFull(t *testing.T, kind string) *full {
 			t.Fatal(err)
 		}
 		if err := unix.Mount(on, here, "", unix.MS_BIND, ""); err != nil {
-			t.Skipf("no disk of its own: %v", err)
+			t.Fatal(err)
 		}
 	}
 	f, err := os.OpenFile(filepath.Join(home, "config", "jupyter-drive", "config.toml"), os.O_WRONLY|os.O_APPEND, 0)
@@ -73,14 +73,20 @@ func mountDisk(t *testing.T, kind, at, image string) {
 		t.Fatal(err)
 	}
 	if kind == "tmpfs" {
-		if err := unix.Mount("tmpfs", at, "tmpfs", 0, "size="+diskSize); err != nil {
-			t.Skipf("no disk of its own: %v", err)
+		switch err := unix.Mount("tmpfs", at, "tmpfs", 0, "size="+diskSize); {
+		case errors.Is(err, unix.EPERM):
+			t.Skipf("root may not mount a disk here: %v", err)
+		case err != nil:
+			t.Fatal(err)
 		}
 		return
 	}
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		t.Skipf("a disk with ext4 needs mkfs.ext4: %v", err)
+	}
 	cmd := exec.Command("/bin/sh", "-c", `truncate -s `+diskSize+` "$1" && mkfs.ext4 -q -m 0 "$1" && mount -o loop "$1" "$2"`, "sh", image, at)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Skipf("no disk with %s of its own: %v %s", kind, err, out)
+		t.Fatalf("a disk with %s: %v %s", kind, err, out)
 	}
 }
 
