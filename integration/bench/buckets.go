@@ -70,8 +70,13 @@ func runBuckets(ctx context.Context, only string) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
-	if only == "" || only == "own" {
-		if err := b.ownRows(ctx); err != nil || only == "own" {
+	switch only {
+	case "cold":
+		return b.coldRow(ctx)
+	case "own":
+		return b.ownRows(ctx)
+	case "":
+		if err := b.ownRows(ctx); err != nil {
 			return err
 		}
 	}

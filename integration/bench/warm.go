@@ -21,14 +21,47 @@ import (
 const (
 	warmBound = 0.9                  // of the local disk's speed, by passthrough
 	userBound = 0.8                  // of the speed of go-fuse's own loopback, without
+	coldBound = 0.8                  // of the store's own client with 8 streams
 	saveBound = 5 * time.Millisecond // until a save is acknowledged
 )
 
 // inUserNamespace is the argument with which this program runs itself as a user to whom the kernel gives no passthrough.
 const inUserNamespace = "as-user"
 
-// ownRows measure the built program's mount alone, what it has in its cache and its acknowledgements.
-func (b *bucket) ownRows(ctx context.Context) (err error) {
+// ownRows measure the built program's mount alone: what it brings from the store, what it has in its cache and its acknowledgements.
+func (b *bucket) ownRows(ctx context.Context) error {
+	return errors.Join(b.coldRow(ctx), b.cachedRows(ctx), b.userRows(ctx))
+}
+
+// coldRow sets a first read of the big object beside the store's own client. Each is of a drive with an empty cache.
+func (b *bucket) coldRow(ctx context.Context) error {
+	client := newSDK(b.proxy.URL)
+	var all []pair
+	for i := range rounds {
+		ours := func() (took time.Duration, err error) {
+			dir, stop, err := startDrive(ctx, b)
+			if err != nil {
+				return 0, err
+			}
+			defer func() { err = errors.Join(err, stop()) }()
+			return timeOf(func() error { return readBig(dir) })
+		}
+		theirs := func() (time.Duration, error) {
+			return timeOf(func() error { return client.readBig(ctx) })
+		}
+		p, err := inTurn(i, ours, theirs)
+		if err != nil {
+			return err
+		}
+		all = append(all, p)
+	}
+	fmt.Printf("\n%-36s %15s %15s %8s\n", "read of 512 MiB from the store", "mount", "8 streams", "ratio")
+	speedRow("cold", all, coldBound)
+	return nil
+}
+
+// cachedRows are those of what the drive has in its cache, and of its acknowledgements.
+func (b *bucket) cachedRows(ctx context.Context) (err error) {
 	dir, stop, err := startDrive(ctx, b)
 	if err != nil {
 		return err
@@ -61,7 +94,7 @@ func (b *bucket) ownRows(ctx context.Context) (err error) {
 		fmt.Printf("%-36s %15v %15v  median and slowest of %d until acknowledged (bound %v)\n", s.name, all[len(all)/2].Round(10*time.Microsecond),
 			all[len(all)-1].Round(10*time.Microsecond), len(all), saveBound)
 	}
-	return b.userRows(ctx)
+	return nil
 }
 
 // pairs is how often two tasks are set beside each other.
@@ -74,24 +107,30 @@ type pair struct{ ours, theirs time.Duration }
 func sideBySide(ours, theirs func() error) ([]pair, error) {
 	all := make([]pair, pairs)
 	for i := range all {
-		first, second := ours, theirs
-		if i%2 == 1 {
-			first, second = theirs, ours
-		}
-		a, err := timeOf(first)
+		p, err := inTurn(i, func() (time.Duration, error) { return timeOf(ours) }, func() (time.Duration, error) { return timeOf(theirs) })
 		if err != nil {
 			return nil, err
 		}
-		b, err := timeOf(second)
-		if err != nil {
-			return nil, err
-		}
-		if i%2 == 1 {
-			a, b = b, a
-		}
-		all[i] = pair{a, b}
+		all[i] = p
 	}
 	return all, nil
+}
+
+// inTurn takes two times, in round i.
+func inTurn(i int, ours, theirs func() (time.Duration, error)) (pair, error) {
+	first, second := ours, theirs
+	if i%2 == 1 {
+		first, second = theirs, ours
+	}
+	a, err := first()
+	if err != nil {
+		return pair{}, err
+	}
+	b, err := second()
+	if i%2 == 1 {
+		a, b = b, a
+	}
+	return pair{a, b}, err
 }
 
 // speedRow prints the medians of both, and that of the ratios.
