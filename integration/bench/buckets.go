@@ -72,7 +72,7 @@ func runBuckets(ctx context.Context, only string) (err error) {
 	}
 	switch only {
 	case "cold":
-		return b.coldRow(ctx)
+		return b.coldRows(ctx)
 	case "own":
 		return b.ownRows(ctx)
 	case "":

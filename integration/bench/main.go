@@ -49,6 +49,8 @@ func main() {
 			bench = benchMillion
 		case inUserNamespace:
 			bench = func(ctx context.Context) error { return runAsUser(ctx, os.Args[2:]) }
+		case handsOnMount:
+			bench = func(ctx context.Context) error { return runHandsOn(ctx, os.Args[2:]) }
 		case "crdt":
 			bench = benchCRDT
 		}

@@ -21,7 +21,6 @@ import (
 const (
 	warmBound = 0.9                  // of the local disk's speed, by passthrough
 	userBound = 0.8                  // of the speed of go-fuse's own loopback, without
-	coldBound = 0.8                  // of the store's own client with 8 streams
 	saveBound = 5 * time.Millisecond // until a save is acknowledged
 )
 
@@ -30,34 +29,7 @@ const inUserNamespace = "as-user"
 
 // ownRows measure the built program's mount alone: what it brings from the store, what it has in its cache and its acknowledgements.
 func (b *bucket) ownRows(ctx context.Context) error {
-	return errors.Join(b.coldRow(ctx), b.cachedRows(ctx), b.userRows(ctx))
-}
-
-// coldRow sets a first read of the big object beside the store's own client. Each is of a drive with an empty cache.
-func (b *bucket) coldRow(ctx context.Context) error {
-	client := newSDK(b.proxy.URL)
-	var all []pair
-	for i := range rounds {
-		ours := func() (took time.Duration, err error) {
-			dir, stop, err := startDrive(ctx, b)
-			if err != nil {
-				return 0, err
-			}
-			defer func() { err = errors.Join(err, stop()) }()
-			return timeOf(func() error { return readBig(dir) })
-		}
-		theirs := func() (time.Duration, error) {
-			return timeOf(func() error { return client.readBig(ctx) })
-		}
-		p, err := inTurn(i, ours, theirs)
-		if err != nil {
-			return err
-		}
-		all = append(all, p)
-	}
-	fmt.Printf("\n%-36s %15s %15s %8s\n", "read of 512 MiB from the store", "mount", "8 streams", "ratio")
-	speedRow("cold", all, coldBound)
-	return nil
+	return errors.Join(b.coldRows(ctx), b.cachedRows(ctx), b.userRows(ctx))
 }
 
 // cachedRows are those of what the drive has in its cache, and of its acknowledgements.

@@ -32,6 +32,7 @@ type Options struct {
 	Upstream string      // URL of the server
 	TLS      *tls.Config // to trust the server; nil = as the system does
 	Latency  time.Duration
+	Rate     float64 // bytes per second of all answers together; 0 = as fast as it goes
 
 	// AccessKey and SecretKey are for requests that the proxy makes itself; without them it does neither of what is below.
 	AccessKey, SecretKey string
@@ -81,6 +82,7 @@ type Proxy struct {
 	broken map[Action]int
 	bytes  Bytes
 	n      int
+	sent   time.Time // when the line has carried the answers so far
 }
 
 // Bytes is how many bytes bodies had.

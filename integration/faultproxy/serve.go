@@ -192,14 +192,28 @@ type counted struct {
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
+	time.Sleep(c.count(int64(n)))
+	return n, err
+}
+
+// count counts bytes and returns for how long the line is busy with them and what came before.
+func (c *counted) count(n int64) time.Duration {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	if c.sent {
-		c.p.bytes.Sent += int64(n)
-	} else {
-		c.p.bytes.Received += int64(n)
+		c.p.bytes.Sent += n
+		return 0
 	}
-	return n, err
+	c.p.bytes.Received += n
+	if c.p.opts.Rate == 0 {
+		return 0
+	}
+	now := time.Now()
+	if c.p.sent.Before(now) {
+		c.p.sent = now
+	}
+	c.p.sent = c.p.sent.Add(time.Duration(float64(n) / c.p.opts.Rate * float64(time.Second)))
+	return c.p.sent.Sub(now)
 }
 
 // cut is a body that ends with an error after so many bytes.
