@@ -10,6 +10,16 @@ import (
 // n tells apart several of one second: 0 for the first. The result is a valid name: a long one is cut before the mark, a slash
 // or control character in who becomes "-".
 func ConflictName(name, who string, t time.Time, n int) string {
+	return conflictName(name, who, t, n, "")
+}
+
+// PartialName is ConflictName for a version of which bytes are gone: "name (conflict WHO 2026-01-02T030405Z).ext.partial", which no
+// program takes for a file of its kind.
+func PartialName(name, who string, t time.Time, n int) string {
+	return conflictName(name, who, t, n, ".partial")
+}
+
+func conflictName(name, who string, t time.Time, n int, suffix string) string {
 	who = strings.Map(func(r rune) rune {
 		if r < ' ' || r == '/' || r == 0x7f {
 			return '-'
@@ -25,7 +35,8 @@ func ConflictName(name, who string, t time.Time, n int) string {
 	if i := strings.LastIndexByte(name, '.'); i > 0 && len(name)-i <= 32 {
 		stem, ext = name[:i], name[i:]
 	}
-	return cut(stem, MaxName-len(mark)-len(ext)) + mark + ext
+	tail := mark + ext + suffix
+	return cut(stem, MaxName-len(tail)) + tail
 }
 
 // cut shortens s to at most n bytes without splitting a character.

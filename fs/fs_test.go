@@ -153,6 +153,9 @@ func TestConflictName(t *testing.T) {
 		if got := fs.ConflictName(tt.name, tt.who, at, tt.n); got != tt.want {
 			t.Errorf("ConflictName(%q, %q) = %q, want %q", tt.name, tt.who, got, tt.want)
 		}
+		if got := fs.PartialName(tt.name, tt.who, at, tt.n); got != tt.want+".partial" {
+			t.Errorf("PartialName(%q, %q) = %q, want %q", tt.name, tt.who, got, tt.want+".partial")
+		}
 	}
 }
 
@@ -163,12 +166,15 @@ func FuzzConflictName(f *testing.F) {
 		if fs.CheckName(name) != nil {
 			return
 		}
-		got := fs.ConflictName(name, who, time.Unix(0, 0), 12)
-		if err := fs.CheckName(got); err != nil {
-			t.Errorf("ConflictName(%q, %q) = %q: %v", name, who, got, err)
-		}
-		if utf8.ValidString(name) && utf8.ValidString(who) && !utf8.ValidString(got) {
-			t.Errorf("ConflictName(%q, %q) = %q cuts a character", name, who, got)
+		for _, got := range []string{
+			fs.ConflictName(name, who, time.Unix(0, 0), 12), fs.PartialName(name, who, time.Unix(0, 0), 12),
+		} {
+			if err := fs.CheckName(got); err != nil {
+				t.Errorf("the name of %q of %q is %q: %v", name, who, got, err)
+			}
+			if utf8.ValidString(name) && utf8.ValidString(who) && !utf8.ValidString(got) {
+				t.Errorf("the name of %q of %q is %q, which cuts a character", name, who, got)
+			}
 		}
 	})
 }

@@ -37,6 +37,9 @@ type storeConflict struct {
 	Path string    `json:"path"`
 	Copy string    `json:"copy"`
 	Time time.Time `json:"time"`
+
+	Partial bool  `json:"partial,omitempty"`    // bytes of the copy are gone
+	Lost    int64 `json:"lost_bytes,omitempty"` // how many: zeros are in their place
 }
 
 // cacheStatus is the one cache of all object stores.
@@ -85,14 +88,28 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 		add("upload-"+s.Name, fmt.Sprintf("%d changes cannot be uploaded, among them %s: %v. They are tried again; nothing is lost", n, t.Path, t.Err), fs.Medium)
 	}
 	for _, x := range now.Conflicts {
-		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time})
-		text := fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy)
-		if x.Copy == "" {
-			text = fmt.Sprintf("the folder %s was removed here, and stays, since somebody else has put something into it", x.Path)
+		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time, x.Lost > 0, x.Lost})
+		switch {
+		case x.Copy == "":
+			add("conflict-"+s.Name, fmt.Sprintf("the folder %s was removed here, and stays, since somebody else has put something into it", x.Path), fs.Low)
+		case x.Lost > 0:
+			add("partial-"+s.Name, fmt.Sprintf("a part of %s was changed here, and its other bytes are gone from the store: what was written is in %s, where zeros are in the place of %s",
+				x.Path, x.Copy, sizeText(x.Lost)), fs.High)
+		default:
+			add("conflict-"+s.Name, fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy), fs.Low)
 		}
-		add("conflict-"+s.Name, text, fs.Low)
 	}
 	return problems
+}
+
+// partial returns how many conflict copies have lost bytes.
+func (s *storeStatus) partial() (n int) {
+	for _, x := range s.Conflicts {
+		if x.Partial {
+			n++
+		}
+	}
+	return n
 }
 
 // cacheStatus returns the state of the cache, nil if there are no object stores.
@@ -133,7 +150,8 @@ func (s *storeStatus) text() string {
 	for _, x := range []struct {
 		n    int
 		what string
-	}{{s.LocalOnly, "files stay local"}, {len(s.Errors), "errors"}, {len(s.Conflicts), "conflicts"}, {int(s.Hidden), "keys hidden"}} {
+	}{{s.LocalOnly, "files stay local"}, {len(s.Errors), "errors"}, {len(s.Conflicts), "conflicts"}, {s.partial(), "of them partial"},
+		{int(s.Hidden), "keys hidden"}} {
 		if x.n > 0 {
 			text += fmt.Sprintf("   %d %s", x.n, x.what)
 		}

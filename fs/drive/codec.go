@@ -98,15 +98,16 @@ func (d *decoder) count(size int) int {
 type item byte
 
 const (
-	itemCounter  item = 1 // numbers up to this one are used
-	itemNode     item = 2 // all of a node
-	itemGone     item = 3 // a node is no more
-	itemPending  item = 4 // a key of the store is to be brought up to date
-	itemSettled  item = 5 // a key is as it should be
-	itemUpload   item = 7 // an upload in parts is under way, or has ended
-	itemConflict item = 9 // two versions are kept, or are known to somebody by now
-	itemPart     item = 8 // the record is a part of what does not fit into one
-	itemSeq      item = 6 // sequence numbers of changes up to this one are used, in this epoch
+	itemCounter  item = 1  // numbers up to this one are used
+	itemNode     item = 2  // all of a node
+	itemGone     item = 3  // a node is no more
+	itemPending  item = 4  // a key of the store is to be brought up to date
+	itemSettled  item = 5  // a key is as it should be
+	itemUpload   item = 7  // an upload in parts is under way, or has ended
+	itemConflict item = 9  // two versions are kept, or are known to somebody by now
+	itemPart     item = 8  // the record is a part of what does not fit into one
+	itemPartial  item = 10 // itemConflict of a version of which bytes are gone
+	itemSeq      item = 6  // sequence numbers of changes up to this one are used, in this epoch
 )
 
 // kind is the type of a node in a record. The numbers are stored.
@@ -293,13 +294,27 @@ type conflictRecord struct {
 	ino  uint64 // of the copy; 0 = there is none
 	path string // of a folder that was not removed, if there is no copy
 	at   int64  // since when; 0 = it is none any more
+	lost int64  // bytes of the copy that are gone
 }
 
 func (e *encoder) conflict(r conflictRecord) {
+	if r.lost != 0 {
+		e.item(itemPartial)
+		e.uint(r.ino)
+		e.int(r.at)
+		e.int(r.lost)
+		return
+	}
 	e.item(itemConflict)
 	e.uint(r.ino)
 	e.text(r.path)
 	e.int(r.at)
 }
 
-func (d *decoder) conflict() conflictRecord { return conflictRecord{d.uint(), d.text(), d.int()} }
+func (d *decoder) conflict() conflictRecord {
+	return conflictRecord{ino: d.uint(), path: d.text(), at: d.int()}
+}
+
+func (d *decoder) partialConflict() conflictRecord {
+	return conflictRecord{ino: d.uint(), at: d.int(), lost: d.int()}
+}

@@ -32,7 +32,8 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		}
 		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
 	}
-	if f, ok := j.n.(*file); ok && info.Type == fs.File {
+	f, isFile := j.n.(*file)
+	if isFile && info.Type == fs.File {
 		same, err := d.sameAs(ctx, j, info)
 		if err != nil && !isGone(err) {
 			return err
@@ -40,10 +41,13 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		if same {
 			return d.stored(j, info)
 		}
-		if !j.v.complete() && j.content != nil {
-			if err := d.localize(ctx, f); err != nil && !isGone(err) {
-				return err
-			}
+	}
+	if isFile && !j.v.complete() && j.content != nil {
+		switch err := d.localize(ctx, f); {
+		case isGone(err):
+			return d.keepPart(ctx, j, &info)
+		case err != nil:
+			return err
 		}
 	}
 	return d.keepBoth(j, info)
@@ -153,7 +157,7 @@ func (d *Drive) keepBoth(j *job, info fs.Info) error {
 		case now != j.n:
 			return nil // it was saved anew meanwhile, without knowing what the store has: that is in conflict itself
 		}
-		to = t.keepBoth(j, info)
+		to = t.keepBoth(j, &info)
 		return nil
 	})
 	if err == nil && to != "" {
@@ -162,45 +166,52 @@ func (d *Drive) keepBoth(j *job, info fs.Info) error {
 	return err
 }
 
-func (t *tx) keepBoth(j *job, info fs.Info) (to string) {
+func (t *tx) keepBoth(j *job, info *fs.Info) (to string) {
 	m := &j.n.meta().m
-	x, name := m.parent, m.name
-	var loser string
-	for i := 0; ; i++ {
-		loser = fs.ConflictName(name, t.d.opts.Actor, stamp(t.now), i)
-		if x.known(loser) == nil {
-			break
-		}
-	}
-	id := m.get().id
 	if f, ok := j.n.(*file); ok && m.at.key == "" && m.at.version != "" {
 		at := m.at
 		at.key = j.key // whose bytes the store may not have any more
 		t.setAt(f, at)
 	}
+	return t.aside(j, info, fs.ConflictName, 0)
+}
+
+// aside gives the job's node another name, which naming makes, and the path to what the store has, nil if that is nothing. It returns the
+// new path. lost is how many bytes the node has lost.
+func (t *tx) aside(j *job, info *fs.Info, naming func(name, who string, t time.Time, n int) string, lost int64) (to string) {
+	m := &j.n.meta().m
+	x, name := m.parent, m.name
+	i := 0
+	for to = naming(name, t.d.opts.Actor, stamp(t.now), i); x.known(to) != nil; i++ {
+		to = naming(name, t.d.opts.Actor, stamp(t.now), i+1)
+	}
+	id := m.get().id
 	t.setPending(j.keyed, nil)
 	t.retire(j.n)
 	t.unplace(x, name)
-	t.place(x, j.n, loser)
+	t.place(x, j.n, to)
 	m.edit(func(m *more) {
 		m.conflict = j.key
-		if !id.IsZero() {
+		if !id.IsZero() && info != nil {
 			m.id = fs.NewFileID() // the path keeps the document's identity
 		}
 	})
-	t.noteConflict(j.n, t.now)
+	t.noteConflict(j.n, loser{t.now, lost})
 	t.touch(x)
 	x.m.mtime = t.now
 	t.want(j.n)
 	t.record(fs.OpRename, j.n, fs.Change{OldPath: fs.Path(j.key)})
-	r := t.placeFound(x, name, &info)
+	to, _ = j.n.meta().path()
+	if info == nil {
+		return to
+	}
+	r := t.placeFound(x, name, info)
 	if !id.IsZero() {
 		r.meta().m.edit(func(m *more) { m.id = id })
 		t.touch(r)
 	}
 	t.record(fs.OpCreate, r, fs.Change{})
-	path, _ := j.n.meta().path()
-	return path
+	return to
 }
 
 // localize makes a file independent of what the store has of it: the bytes that it needs are fetched into a layer.

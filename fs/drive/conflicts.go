@@ -8,35 +8,40 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// conflicts are those of which nobody has said yet that they were seen to: since when each is there, in nanoseconds since 1970. All is
-// guarded by Drive.mu, and in the journal.
+// conflicts are those of which nobody has said yet that they were seen to. All is guarded by Drive.mu, and in the journal.
 type conflicts struct {
-	copies   map[inode]int64  // losing versions under names of their own
-	occupied map[string]int64 // folders that were removed, and into which others have put something
+	copies   map[inode]loser  // losing versions under names of their own
+	occupied map[string]int64 // folders that were removed, and into which others have put something, and since when
+}
+
+// loser is the losing version of a conflict. The zero value is none.
+type loser struct {
+	at   int64 // since when, in nanoseconds since 1970
+	lost int64 // how many of its bytes are gone
 }
 
 func (c *conflicts) init() {
-	c.copies, c.occupied = map[inode]int64{}, map[string]int64{}
+	c.copies, c.occupied = map[inode]loser{}, map[string]int64{}
 }
 
-// noteConflict notes that n is the losing version of a conflict since at; 0 = it is not any more.
-func (t *tx) noteConflict(n inode, at int64) {
+// noteConflict notes that n is the losing version of a conflict; the zero value: it is not any more.
+func (t *tx) noteConflict(n inode, now loser) {
 	c := &t.d.conflicts
 	before := c.copies[n]
-	if before == at {
+	if before == now {
 		return
 	}
 	t.undo = append(t.undo, func() { c.setCopy(n, before) })
-	t.noted = append(t.noted, conflictRecord{ino: n.meta().ino, at: at})
-	c.setCopy(n, at)
+	t.noted = append(t.noted, conflictRecord{ino: n.meta().ino, at: now.at, lost: now.lost})
+	c.setCopy(n, now)
 }
 
-func (c *conflicts) setCopy(n inode, at int64) {
-	if at == 0 {
+func (c *conflicts) setCopy(n inode, now loser) {
+	if now == (loser{}) {
 		delete(c.copies, n)
 		return
 	}
-	c.copies[n] = at
+	c.copies[n] = now
 }
 
 // noteOccupied is noteConflict for a folder that was removed, and is still there.
@@ -67,7 +72,7 @@ func (n *node) acknowledge(ctx context.Context) error {
 		case n.m.get().conflict != "":
 			t.touch(n.self)
 			n.m.edit(func(m *more) { m.conflict = "" })
-			t.noteConflict(n.self, 0)
+			t.noteConflict(n.self, loser{})
 		case n.self.kind() == kindDir && t.d.conflicts.occupied[path] != 0:
 			t.noteOccupied(path, 0)
 		default:
@@ -81,8 +86,8 @@ func (n *node) acknowledge(ctx context.Context) error {
 
 // encode writes all down.
 func (c *conflicts) encode(e *encoder) {
-	for n, at := range c.copies {
-		e.conflict(conflictRecord{ino: n.meta().ino, at: at})
+	for n, x := range c.copies {
+		e.conflict(conflictRecord{ino: n.meta().ino, at: x.at, lost: x.lost})
 	}
 	for path, at := range c.occupied {
 		e.conflict(conflictRecord{path: path, at: at})
@@ -92,9 +97,9 @@ func (c *conflicts) encode(e *encoder) {
 // told returns the first of them.
 func (c *conflicts) told() []Conflict {
 	var all []Conflict
-	for n, at := range c.copies {
+	for n, x := range c.copies {
 		path, _ := n.meta().path()
-		all = append(all, Conflict{Path: n.meta().m.get().conflict, Copy: path, Time: stamp(at)})
+		all = append(all, Conflict{Path: n.meta().m.get().conflict, Copy: path, Time: stamp(x.at), Lost: x.lost})
 	}
 	for path, at := range c.occupied {
 		all = append(all, Conflict{Path: path, Time: stamp(at)})

@@ -55,6 +55,7 @@ type contents struct {
 	v     view         // of its layers only the last may be written to
 	dirty bool         // it was since the last commit: that layer is in no content
 	cause fs.Cause     // of the last write
+	lost  extents      // what nobody has any more: who has the file open gets no zeros for it
 
 	writing []*handle // in the order in which they were opened; guarded by Drive.mu
 	lent    *lent     // what the kernel reads by itself; nil = nothing
@@ -174,6 +175,7 @@ func (c *contents) top() (*layer, error) {
 func (c *contents) edited(ctx context.Context, size int64) {
 	c.cause = fs.CauseOf(ctx)
 	c.v.size = size
+	c.lost = c.lost.cut(size)
 	d := c.f.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -203,6 +205,7 @@ func (c *contents) write(ctx context.Context, p []byte, off int64) error {
 	if err := l.write(p, off); err != nil {
 		return c.broken(ctx, l, err)
 	}
+	c.lost = c.lost.without(span{off, off + int64(len(p))})
 	c.show(off, int64(len(p)), func(f *os.File) error { _, err := f.WriteAt(p, off); return err })
 	c.edited(ctx, max(c.v.size, off+int64(len(p))))
 	return nil
@@ -265,6 +268,7 @@ func (c *contents) allocate(ctx context.Context, off, n int64, mode uint32) erro
 		if err := l.zero(span{off, min(off+n, size)}); err != nil {
 			return c.broken(ctx, l, err)
 		}
+		c.lost = c.lost.without(span{off, off + n})
 		c.show(off, min(off+n, size)-off, func(f *os.File) error { return zeroFile(f, off, min(off+n, size)) })
 	}
 	if size > c.v.size {
@@ -309,6 +313,9 @@ func (c *contents) readLocal(p []byte, off int64) (n int, at base, missing []pie
 		return 0, c.v.at, nil, nil
 	}
 	n = int(min(int64(len(p)), c.v.size-off))
+	if c.lost.meets(span{off, off + int64(n)}) {
+		return 0, c.v.at, nil, fail("read", c.f.where(), fs.Stale)
+	}
 	missing, err = c.v.readLocal(p[:n], off)
 	return n, c.v.at, missing, err
 }

@@ -16,7 +16,8 @@
 //     all, or none. What is written to a file that stays open is committed, and uploaded, after 30 seconds without a write, at the
 //     latest 5 minutes after the first.
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
-//     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict.
+//     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict. If bytes under what was written are gone,
+//     that goes to [fs.PartialName], with zeros in their place.
 //   - What is written in place is seen through the mount at once, by the API and live documents when it is committed. A handle of theirs
 //     stays at the version that it was opened at.
 //   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL. What the store has replaced is a new

@@ -115,7 +115,7 @@ func (d *Drive) start() error {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
 	d.epoch = binary.LittleEndian.Uint64(b[:]) >> 1
-	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, conflicts: map[uint64]int64{}, pending: map[keyed]pendingRecord{}, aside: map[uint64]string{}}
+	r := &replay{d: d, nodes: map[uint64]*nodeRecord{}, conflicts: map[uint64]loser{}, pending: map[keyed]pendingRecord{}, aside: map[uint64]string{}}
 	var err error
 	d.journal, err = journal.Open(filepath.Join(d.opts.State, "journal"), journal.Options{
 		Types: []journal.Type{recordType}, SegmentSize: d.opts.SegmentSize, Logger: d.log,

@@ -41,6 +41,21 @@ func (e extents) cut(size int64) extents {
 	return out
 }
 
+// without leaves out a range.
+func (e extents) without(s span) (out extents) {
+	for _, x := range e {
+		out = out.add(span{x.off, min(x.end, s.off)})
+		out = out.add(span{max(x.off, s.end), x.end})
+	}
+	return out
+}
+
+// meets reports whether some of s is included.
+func (e extents) meets(s span) bool {
+	part, in := e.next(s)
+	return in || part.end < s.end
+}
+
 // covers reports whether all of s is included.
 func (e extents) covers(s span) bool {
 	if s.off >= s.end {

@@ -285,27 +285,6 @@ func (d *Drive) put(ctx context.Context, j *job) error {
 	return err
 }
 
-// lostBase works in that bytes under those that were written are gone from the store. What others have put there gets the path, and what
-// was written is uploaded without them: zeros are in their place.
-func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
-	info, err := d.stat(ctx, j.v.at.key)
-	switch {
-	case err != nil && fs.KindOf(err) != fs.NotExist:
-		return err
-	case err == nil && info.Version == j.v.at.version:
-		return why // they are there again, or were all the time
-	case err == nil && j.v.at.key == j.key:
-		return d.conflict(ctx, j)
-	}
-	none := func(_ context.Context, p []byte, _ int64) error { clear(p); return nil }
-	info, err = d.stream(ctx, j.key, io.NewSectionReader(&viewReader{ctx: ctx, v: &j.v, from: none}, 0, j.v.size), d.writeOptions(j))
-	if err == nil {
-		d.log.Warn("others have replaced or removed the version of which a part was changed here: zeros are in the place of the rest",
-			"key", j.key)
-	}
-	return d.wrote(ctx, j, info, err)
-}
-
 // send chooses how contents are sent.
 func (d *Drive) send(ctx context.Context, j *job, src io.ReaderAt, o fs.WriteOptions) (fs.Info, error) {
 	if up, ok := fs.As[fs.Uploads](d.backend); ok {

@@ -42,7 +42,7 @@ type replay struct {
 	d         *Drive
 	nodes     map[uint64]*nodeRecord
 	pending   map[keyed]pendingRecord
-	conflicts map[uint64]int64  // of copies, by number
+	conflicts map[uint64]loser  // copies, by number
 	lost      []inode           // whose staging files are not there
 	aside     map[uint64]string // staging files that are of no use without others, and the paths of the files they were of
 	change    encoder           // what that makes of the journal
@@ -97,6 +97,8 @@ func (r *replay) apply(rec journal.Record) error {
 			r.d.putUpload(d.upload())
 		case itemConflict:
 			r.conflict(d.conflict())
+		case itemPartial:
+			r.conflict(d.partialConflict())
 		case itemSettled:
 			delete(r.pending, keyed{d.text(), d.flag()})
 		default:
@@ -112,7 +114,7 @@ func (r *replay) apply(rec journal.Record) error {
 
 func (r *replay) conflict(c conflictRecord) {
 	if c.ino != 0 {
-		r.conflicts[c.ino] = c.at
+		r.conflicts[c.ino] = loser{c.at, c.lost}
 		return
 	}
 	r.d.conflicts.setOccupied(c.path, c.at)
@@ -258,11 +260,11 @@ func (r *replay) index(n inode) {
 		r.d.noteOrigin(x.origin, 1)
 	}
 	if x.conflict != "" {
-		at := r.conflicts[n.meta().ino]
-		if at == 0 {
-			at = m.ctime // an older release did not write it down
+		is := r.conflicts[n.meta().ino]
+		if is.at == 0 {
+			is.at = m.ctime // an older release did not write it down
 		}
-		r.d.conflicts.copies[n] = at
+		r.d.conflicts.copies[n] = is
 	}
 }
 

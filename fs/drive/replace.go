@@ -290,9 +290,9 @@ func (t *tx) succeed(old, f *file) {
 	}
 	f.m.mode, f.m.uid, f.m.gid = old.m.mode, old.m.uid, old.m.gid
 	f.m.edit(func(m *more) { m.xattrs, m.id, m.btime = maps.Clone(before.xattrs), before.id, before.btime })
-	if at := t.d.conflicts.copies[old]; at != 0 {
+	if is := t.d.conflicts.copies[old]; is != (loser{}) {
 		f.m.edit(func(m *more) { m.conflict = before.conflict })
-		t.noteConflict(f, at)
+		t.noteConflict(f, is)
 	}
 }
 

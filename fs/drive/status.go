@@ -13,6 +13,7 @@ import (
 type Conflict struct {
 	Path, Copy string
 	Time       time.Time
+	Lost       int64 // bytes of the copy that neither the store nor this machine has any more: zeros are in their place
 }
 
 // Trouble is a key that cannot be brought up to date just now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -25,6 +26,9 @@ func (n *node) told() map[string]string {
 	}
 	if c := m.get().conflict; c != "" {
 		all["conflict"] = c
+		if lost := n.d.conflicts.copies[n.self].lost; lost > 0 {
+			all["partial"] = strconv.FormatInt(lost, 10)
+		}
 	} else if named && n.d.conflicts.occupied[path] != 0 && n.self.kind() == kindDir {
 		all["conflict"] = path
 	}
