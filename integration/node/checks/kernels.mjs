@@ -11,6 +11,15 @@ export async function execute(kernel, code, options = {}) {
   return { reply, published, text };
 }
 
+// begin runs code and returns its future once the code itself runs. Before that, also after execute_input, ipykernel loses a request that
+// is interrupted, and never answers it.
+async function begin(kernel, code) {
+  const begun = next(kernel.iopubMessage, m => m.header.msg_type === 'stream');
+  const future = kernel.requestExecute({ code: `print("begun", flush=True)\n${code}` });
+  await begun;
+  return future;
+}
+
 // idle waits until a kernel that died says that it is idle. The package opens a new socket and asks the new kernel once what it is.
 // It hears no status when that request or its answer falls between the server's old sockets and its new ones (its
 // kernel/default.js says so where it asks, "kernelInfo may not resolve"). A person would reconnect then; so does this.
@@ -136,15 +145,14 @@ export function kernelChecks(checks, shared) {
     comm.close();
   });
   checks.add('answers on the control channel while it is busy', async () => {
-    const future = kernel.requestExecute({ code: 'import time; time.sleep(3)' });
+    const future = await begin(kernel, 'import time; time.sleep(3)');
     const reply = await kernel.requestDebug({ type: 'request', seq: 1, command: 'debugInfo' }).done;
     assert.equal(reply.header.msg_type, 'debug_reply');
     await kernel.interrupt();
     await future.done;
   });
   checks.add('is interrupted', async () => {
-    const future = kernel.requestExecute({ code: 'while True: pass' });
-    await next(kernel.iopubMessage, m => m.header.msg_type === 'execute_input');
+    const future = await begin(kernel, 'while True: pass');
     await kernel.interrupt();
     assert.equal((await future.done).content.ename, 'KeyboardInterrupt');
   });
