@@ -95,6 +95,7 @@ func (d *Doc) receive(dec decoder) (*received, error) {
 func (tx *Tx) apply(structs *received, deletes *DeleteSet) {
 	s := &tx.doc.store
 	rest := tx.integrateAll(structs)
+	tx.dropIndexes() // deleting needs none, and can cut an item to very many
 	retry := false
 	if p := s.pending; p != nil {
 		for client, clock := range p.missing {
@@ -182,10 +183,10 @@ func (in *integration) step(it *item) *item {
 		return in.take()
 	}
 	s := &in.tx.doc.store
-	state := s.state(it.id.Client)
-	if state < it.id.Clock {
+	state := s.state(it.client)
+	if state < it.clock {
 		in.stack = append(in.stack, it)
-		in.park(it.id.Client, it.id.Clock-1)
+		in.park(it.client, it.clock-1)
 		return in.take()
 	}
 	if client, waits := in.tx.missing(it); waits {
@@ -197,7 +198,7 @@ func (in *integration) step(it *item) *item {
 		in.park(client, s.state(client))
 		return in.take()
 	}
-	if known := state - it.id.Clock; known < it.length {
+	if known := state - it.clock; known < it.length {
 		in.tx.integrate(it, known)
 	}
 	return in.take()
@@ -235,11 +236,11 @@ func (in *integration) park(client, clock uint64) {
 	}
 	in.missing.need(client, clock)
 	for _, it := range in.stack {
-		if i, again := in.parkedAt[it.id.Client]; again {
+		if i, again := in.parkedAt[it.client]; again {
 			in.parked[i].structs = []*item{it}
 			continue
 		}
-		q := in.queue(it.id.Client)
+		q := in.queue(it.client)
 		rest := clientItems{q.client, in.structs[q.next-1 : q.end]}
 		q.next = q.end
 		if in.parkedAt == nil {
@@ -258,7 +259,7 @@ func encodeParked(parked []clientItems) []byte {
 	for _, q := range parked {
 		e.uvarint(uint64(len(q.structs)))
 		e.client(q.client)
-		e.uvarint(q.structs[0].id.Clock)
+		e.uvarint(q.structs[0].clock)
 		for _, it := range q.structs {
 			it.write(e, 0)
 		}
@@ -273,7 +274,7 @@ func (tx *Tx) deleteAll(ds *DeleteSet) *DeleteSet {
 	for _, cr := range ds.clients {
 		c := tx.doc.store.client(cr.client)
 		state := c.state()
-		for _, r := range cr.ranges {
+		for i, r := range cr.ranges {
 			if r.Clock >= state {
 				rest.add(cr.client, r.Clock, r.Len)
 				continue
@@ -282,6 +283,9 @@ func (tx *Tx) deleteAll(ds *DeleteSet) *DeleteSet {
 				rest.add(cr.client, state, r.end()-state)
 			}
 			tx.deleteRange(c, r)
+			if i == 0 {
+				tx.deletes.grow(cr.client, len(cr.ranges)-1)
+			}
 		}
 	}
 	if rest.Empty() {
@@ -293,13 +297,13 @@ func (tx *Tx) deleteAll(ds *DeleteSet) *DeleteSet {
 // deleteRange deletes what a client has in the range. The ends of what is deleted are merged with their neighbours anyway.
 func (tx *Tx) deleteRange(c *clientStructs, r Range) {
 	p, ok := c.list.find(r.Clock), true
-	if it := c.list.get(p); !it.deleted() && it.id.Clock < r.Clock {
-		p, _ = c.list.insertBehind(p, tx.split(it, r.Clock-it.id.Clock))
+	if it := c.list.get(p); !it.deleted() && it.clock < r.Clock {
+		p, _ = c.list.insertBehind(p, tx.split(it, r.Clock-it.clock))
 	}
-	for ok && c.list.get(p).id.Clock < r.end() {
+	for ok && c.list.get(p).clock < r.end() {
 		if it := c.list.get(p); !it.deleted() {
 			if r.end() < it.end() {
-				_, p = c.list.insertBehind(p, tx.split(it, r.end()-it.id.Clock))
+				_, p = c.list.insertBehind(p, tx.split(it, r.end()-it.clock))
 			}
 			tx.delete(it)
 		}

@@ -1,6 +1,9 @@
 package crdt
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // encoder writes structs and delete sets in one of the two versions of the update format.
 type encoder interface {
@@ -44,14 +47,20 @@ type decoder interface {
 	rangeOf() Range
 }
 
-// encoderV1 writes everything into one buffer.
-type encoderV1 struct{ b []byte }
+// encoderV1 writes everything one after the other. What is long it writes in pieces, so that it is copied once and not each time
+// a buffer grows.
+type encoderV1 struct {
+	b    []byte
+	full [][]byte // the pieces before b
+}
+
+// pieceLen is the length from which on a piece is full. It is looked at where structs and ranges begin.
+const pieceLen = 1 << 16
 
 func newEncoderV1() encoder { return &encoderV1{} }
 
 func (e *encoderV1) uvarint(v uint64) { e.b = appendUvarint(e.b, v) }
 func (e *encoderV1) client(c uint64)  { e.uvarint(c) }
-func (e *encoderV1) info(b byte)      { e.b = append(e.b, b) }
 func (e *encoderV1) string(s string)  { e.b = appendString(e.b, s) }
 func (e *encoderV1) text(b []byte)    { e.b = appendBytes(e.b, b) }
 func (e *encoderV1) key(s string)     { e.string(s) }
@@ -60,12 +69,27 @@ func (e *encoderV1) length(n uint64)  { e.uvarint(n) }
 func (e *encoderV1) any(v Value)      { e.b = appendAny(e.b, v) }
 func (e *encoderV1) bytes(b []byte)   { e.text(b) }
 func (e *encoderV1) resetRanges()     {}
-func (e *encoderV1) finish() []byte   { return e.b }
+func (e *encoderV1) finish() []byte   { return e.swapRest(nil) }
+
+func (e *encoderV1) info(b byte) {
+	e.piece()
+	e.b = append(e.b, b)
+}
+
+func (e *encoderV1) piece() {
+	if len(e.b) >= pieceLen {
+		e.full = append(e.full, e.b)
+		e.b = make([]byte, 0, pieceLen+pieceLen/8)
+	}
+}
 
 func (e *encoderV1) leftID(id ID)  { e.b = appendUvarint(appendUvarint(e.b, id.Client), id.Clock) }
 func (e *encoderV1) rightID(id ID) { e.leftID(id) }
 
-func (e *encoderV1) rangeOf(r Range) { e.b = appendUvarint(appendUvarint(e.b, r.Clock), r.Len) }
+func (e *encoderV1) rangeOf(r Range) {
+	e.piece()
+	e.b = appendUvarint(appendUvarint(e.b, r.Clock), r.Len)
+}
 
 func (e *encoderV1) json(v Value) {
 	if _, ok := v.(Undefined); ok {
@@ -85,7 +109,10 @@ func (e *encoderV1) parentIsRoot(root bool) {
 
 func (e *encoderV1) swapRest(rest []byte) []byte {
 	old := e.b
-	e.b = rest
+	if e.full != nil {
+		old = slices.Concat(append(e.full, old)...)
+	}
+	e.b, e.full = rest, nil
 	return old
 }
 

@@ -16,7 +16,8 @@ type structReader struct {
 	clock   uint64
 	left    int    // structs that may still come
 	begin   func() // called for each section, if set
-	slab    []item
+	slab    []made
+	bare    *insertion // of the section's structs that are no items
 }
 
 func newStructReader(d decoder, root func(string) *branch, limit int) *structReader {
@@ -51,6 +52,7 @@ func (r *structReader) section() bool {
 	if rest.err != nil {
 		return false
 	}
+	r.bare = nil
 	if r.begin != nil {
 		r.begin()
 	}
@@ -78,22 +80,28 @@ func (r *structReader) next() *item {
 	}
 }
 
-// allot takes an item from a slab of four kilobytes; large updates need many.
-func (r *structReader) allot() *item {
-	if len(r.slab) == 0 {
-		r.slab = make([]item, min(r.structs/4+1, 28))
+// allot makes an item. Those with an insertion of their own are taken from slabs of four kilobytes, with eight bytes that the
+// runtime adds; large updates need many.
+func (r *structReader) allot(k kind) *item {
+	if k == kindGC || k == kindSkip {
+		if r.bare == nil {
+			r.bare = &insertion{client: r.client}
+		}
+		return &item{insertion: r.bare, clock: r.clock, kind: k}
 	}
-	it := &r.slab[0]
+	if len(r.slab) == 0 {
+		r.slab = make([]made, min(r.structs/4+1, 34))
+	}
+	it := r.slab[0].own()
 	r.slab = r.slab[1:]
+	it.client, it.clock, it.kind = r.client, r.clock, k
 	return it
 }
 
 func (r *structReader) read() *item {
 	d := r.d
 	info := d.info()
-	it := r.allot()
-	it.id = ID{r.client, r.clock}
-	it.kind = kind(info & infoKind)
+	it := r.allot(kind(info & infoKind))
 	switch it.kind {
 	case kindGC:
 		it.flags = flagDeleted
@@ -129,8 +137,8 @@ func (r *structReader) readNeighbours(it *item, info byte) {
 		it.flags |= flagParentID
 	}
 	if info&infoKey != 0 {
-		it.key = d.string()
-		it.flags |= flagKey
+		key := d.string()
+		it.key = &key
 	}
 }
 
@@ -150,12 +158,13 @@ func (r *structReader) readContent(it *item) {
 		it.length = d.length()
 	case kindJSON:
 		it.length = d.length()
-		it.content = r.values(it.length, func() Value { return d.rest().parseJSON(d.rest().pos, []byte(d.string())) })
+		it.hold(r.values(it.length, func() Value { return d.rest().parseJSON(d.rest().pos, []byte(d.string())) }))
 	case kindBinary:
-		it.text = d.bytes()
+		it.content = d.bytes()
 	case kindString:
-		it.text = d.text()
-		it.length = uint64(countUnits(it.text))
+		text := d.text()
+		it.length = uint64(countUnits(text))
+		it.hold(text)
 	case kindEmbed:
 		it.content = d.json()
 	case kindFormat:
@@ -165,7 +174,7 @@ func (r *structReader) readContent(it *item) {
 		it.content = r.readBranch()
 	case kindAny:
 		it.length = d.length()
-		it.content = r.values(it.length, d.any)
+		it.hold(r.values(it.length, d.any))
 	case kindDoc:
 		guid := d.string()
 		it.content = subdocFrom(guid, d.any())

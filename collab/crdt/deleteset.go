@@ -73,6 +73,13 @@ func (ds *DeleteSet) join(client, clock, length uint64) {
 	}
 }
 
+// grow makes room for n more ranges of a client that is in the set.
+func (ds *DeleteSet) grow(client uint64, n int) {
+	if c := ds.find(client); c != nil {
+		c.ranges = slices.Grow(c.ranges, n)
+	}
+}
+
 // normalize sorts the ranges and joins those that touch or overlap.
 func (ds *DeleteSet) normalize() {
 	for i := range ds.clients {

@@ -35,9 +35,9 @@
 //
 // Bytes that are no update give a [*DecodeError] with the offset, and nothing is applied. Edits out of range give
 // [ErrRange]. Memory is allocated for what the bytes hold, not for what they announce: an update of version 1 takes at most
-// 32 MB and 64 times its size, however many clients it puts in each other's way. (From several megabytes on, one that deletes
-// every other character of a text takes up to 80 times its size, as each character then is a struct.) The run-length forms of
-// version 2 name many structs in few bytes, which [Options] bounds. Values and shared types have a greatest depth.
+// 32 MB and 64 times its size, however many clients it puts in each other's way and whatever it deletes: two bytes can make a
+// struct of a single character. The run-length forms of version 2 name many structs in few bytes, which [Options] bounds. Values
+// and shared types have a greatest depth.
 //
 // The work of applying an update grows with its size and that of the document, times the logarithm of these at the most. That
 // holds for the search for a struct's place as well, where Yjs walks over all that others put at the same place: two lists of n

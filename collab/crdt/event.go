@@ -50,8 +50,8 @@ func (e *Event) Path() []Step {
 	var path []Step
 	for b := e.target; b.item != nil && b != e.current; b = b.item.parent {
 		it := b.item
-		if it.has(flagKey) {
-			path = append(path, Step{Key: it.key})
+		if it.keyed() {
+			path = append(path, Step{Key: *it.key})
 			continue
 		}
 		index := 0

@@ -3,7 +3,11 @@ package crdt
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 )
+
+// ItemSize is how many bytes an item takes.
+const ItemSize = unsafe.Sizeof(item{})
 
 // Calls that edit XML, for the programs of the tests: there are none for others.
 
@@ -50,8 +54,8 @@ func Check(d *Doc) error {
 				return fmt.Errorf("client %d has a chunk of %d structs", c.client, len(chunk))
 			}
 			for _, it := range chunk {
-				if it.id != (ID{c.client, clock}) || it.length == 0 {
-					return fmt.Errorf("struct %v of length %d stands at clock %d of client %d", it.id, it.length, clock, c.client)
+				if it.id() != (ID{c.client, clock}) || it.length == 0 {
+					return fmt.Errorf("struct %v of length %d stands at clock %d of client %d", it.id(), it.length, clock, c.client)
 				}
 				clock = it.end()
 				if b := it.branchOf(); b != nil && !it.deleted() {
@@ -74,8 +78,8 @@ func checkBranch(b *branch) error {
 	n := 0
 	var left *item
 	for it := b.start; it != nil; left, it = it, it.right {
-		if it.left != left || it.parent != b || it.has(flagKey) {
-			return fmt.Errorf("item %v of a list hangs wrong", it.id)
+		if it.left != left || it.parent != b || it.keyed() {
+			return fmt.Errorf("item %v of a list hangs wrong", it.id())
 		}
 		if it.visible() {
 			n += int(it.length)
@@ -91,7 +95,7 @@ func checkBranch(b *branch) error {
 		}
 		it := e.first
 		for ; it != e.item; it = it.right {
-			if it == nil || it.parent != b || it.key != e.key || it.right == nil || it.right.left != it {
+			if it == nil || it.parent != b || !it.keyed() || *it.key != e.key || it.right == nil || it.right.left != it {
 				return fmt.Errorf("key %q hangs wrong", e.key)
 			}
 		}
@@ -120,7 +124,7 @@ func Lists(d *Doc) string {
 	var b strings.Builder
 	write := func(it *item) {
 		for ; it != nil; it = it.right {
-			fmt.Fprintf(&b, " %d.%d+%d", it.id.Client, it.id.Clock, it.length)
+			fmt.Fprintf(&b, " %d.%d+%d", it.client, it.clock, it.length)
 		}
 	}
 	for _, r := range d.roots {

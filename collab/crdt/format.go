@@ -34,7 +34,7 @@ func (tx *Tx) textCursor(b *branch, index int, useMarkers bool) *cursor {
 	for c.right != nil && n > 0 {
 		if it := c.right; it.kind != kindFormat && !it.deleted() {
 			if n < int(it.length) {
-				tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(n)})
+				tx.itemAt(ID{it.client, it.clock + uint64(n)})
 			}
 			n -= int(it.length)
 		}
@@ -44,7 +44,7 @@ func (tx *Tx) textCursor(b *branch, index int, useMarkers bool) *cursor {
 }
 
 func (tx *Tx) insertFormat(c *cursor, b *branch, key string, v Value) {
-	c.right = tx.insert(b, c.left, c.right, item{kind: kindFormat, content: &format{key, v}, length: 1})
+	c.right = tx.insert(insertion{parent: b}, c.left, c.right, item{kind: kindFormat, content: &format{key, v}, length: 1})
 	c.forward()
 }
 
@@ -108,7 +108,7 @@ func (tx *Tx) insertAt(c *cursor, b *branch, it item, attrs Attributes) {
 	if m := b.markers(); m != nil {
 		m.shift(c.index, int(it.length))
 	}
-	c.right = tx.insert(b, c.left, c.right, it)
+	c.right = tx.insert(insertion{parent: b}, c.left, c.right, it)
 	c.forward()
 	tx.endFormats(c, b, before)
 }
@@ -128,14 +128,14 @@ func (tx *Tx) formatText(c *cursor, b *branch, n int, attrs Attributes) {
 			}
 		default:
 			if n < int(it.length) {
-				tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(n)})
+				tx.itemAt(ID{it.client, it.clock + uint64(n)})
 			}
 			n -= int(it.length)
 		}
 		c.forward()
 	}
 	if n > 0 {
-		c.right = tx.insert(b, c.left, c.right, textItem(newlines(n)))
+		c.right = tx.insert(insertion{parent: b}, c.left, c.right, textItem(newlines(n)))
 		c.forward()
 	}
 	tx.endFormats(c, b, before)
@@ -171,7 +171,7 @@ func (tx *Tx) deleteText(c *cursor, n int) {
 	for n > 0 && c.right != nil {
 		if it := c.right; !it.deleted() && (it.kind == kindString || it.kind == kindType || it.kind == kindEmbed) {
 			if n < int(it.length) {
-				tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(n)})
+				tx.itemAt(ID{it.client, it.clock + uint64(n)})
 			}
 			n -= int(it.length)
 			tx.delete(it)

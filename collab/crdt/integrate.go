@@ -9,18 +9,16 @@ func (tx *Tx) missing(it *item) (client uint64, waits bool) {
 	for _, ref := range [...]struct {
 		flag itemFlags
 		id   ID
-	}{{flagOrigin, it.origin}, {flagRightOrigin | flagParentID, it.rightOrigin}} {
-		if it.has(ref.flag) && ref.id.Client != it.id.Client && ref.id.Clock >= s.state(ref.id.Client) {
+	}{{flagOrigin, it.origin()}, {flagRightOrigin | flagParentID, it.rightOrigin}} {
+		if it.has(ref.flag) && ref.id.Client != it.client && ref.id.Clock >= s.state(ref.id.Client) {
 			return ref.id.Client, true
 		}
 	}
 	if it.has(flagOrigin) {
-		it.left = tx.itemUntil(it.origin)
-		it.origin = it.left.lastID()
+		it.left = tx.itemUntil(it.origin())
 	}
 	if it.has(flagRightOrigin) {
 		it.right = tx.itemAt(it.rightOrigin)
-		it.rightOrigin = it.right.id
 	}
 	it.adopt(s)
 	return 0, false
@@ -44,7 +42,6 @@ func (it *item) adopt(s *store) {
 
 func (it *item) inherit(from *item) {
 	it.parent, it.key = from.parent, from.key
-	it.flags = it.flags&^flagKey | from.flags&flagKey
 }
 
 // integrate puts an item, without its first offset units, into its parent and into the store.
@@ -53,7 +50,7 @@ func (tx *Tx) integrate(it *item, offset uint64) {
 		tx.skip(it, offset)
 	}
 	if it.parent == nil || it.kind == kindType && it.parent.depth >= maxTypeDepth {
-		*it = item{id: it.id, length: it.length, kind: kindGC, flags: flagDeleted}
+		it.forget()
 		tx.doc.store.add(tx, it)
 		return
 	}
@@ -62,13 +59,13 @@ func (tx *Tx) integrate(it *item, offset uint64) {
 	}
 	tx.link(it)
 	p := it.parent
-	if !it.has(flagKey) && it.visible() {
+	if !it.keyed() && it.visible() {
 		p.length += int(it.length)
 	}
 	tx.doc.store.add(tx, it)
 	tx.integrateContent(it)
 	tx.changedIn(p, it)
-	if p.dead() || it.has(flagKey) && it.right != nil {
+	if p.dead() || it.keyed() && it.right != nil {
 		tx.delete(it)
 	}
 }
@@ -76,16 +73,16 @@ func (tx *Tx) integrate(it *item, offset uint64) {
 // skip cuts off the first n units, which are known already.
 func (tx *Tx) skip(it *item, n uint64) {
 	if it.kind == kindGC {
-		it.id.Clock, it.length = it.id.Clock+n, it.length-n
+		it.clock, it.length = it.clock+n, it.length-n
 		return
 	}
 	rest := &item{}
 	it.cut(rest, n)
-	it.text, it.content, it.length = rest.text, rest.content, rest.length
-	it.id.Clock += n
-	it.left = tx.itemUntil(ID{it.id.Client, it.id.Clock - 1})
-	it.setOrigin(it.left.lastID())
-	if l := it.left; !l.isItem() || l.parent != it.parent || l.key != it.key || (l.flags^it.flags)&flagKey != 0 {
+	it.content, it.length = rest.content, rest.length
+	it.clock += n
+	it.flags |= flagOrigin | flagCut
+	it.left = tx.itemUntil(it.origin())
+	if l := it.left; !l.isItem() || l.list() != it.list() {
 		it.parent = nil // also if what is known under these IDs stands elsewhere, which no honest client says
 	}
 }
@@ -105,8 +102,8 @@ func (tx *Tx) place(it *item) *item {
 
 // firstInList is the first item of the list that the item belongs to.
 func (it *item) firstInList() *item {
-	if it.has(flagKey) {
-		return it.parent.entries.first(it.key)
+	if it.keyed() {
+		return it.parent.entries.first(*it.key)
 	}
 	return it.parent.start
 }
@@ -124,7 +121,7 @@ func (tx *Tx) scan(it *item) (left *item, steps int) {
 		steps++
 		o.seen = scan
 		if it.sameOrigin(o) {
-			if o.id.Client < it.id.Client {
+			if o.client < it.client {
 				left, scan = o, scan+1
 			} else if it.sameRightOrigin(o) {
 				break
@@ -135,8 +132,8 @@ func (tx *Tx) scan(it *item) (left *item, steps int) {
 			break
 		}
 		origin := o.left
-		if origin == nil || origin.lastID() != o.origin {
-			origin = tx.doc.store.find(o.origin)
+		if origin == nil || origin.lastID() != o.origin() {
+			origin = tx.doc.store.find(o.origin())
 		}
 		if origin.seen < first {
 			break
@@ -180,17 +177,17 @@ func (tx *Tx) link(it *item) {
 	case it.left != nil:
 		it.right = it.left.right
 		it.left.right = it
-	case it.has(flagKey):
-		it.right = p.entries.first(it.key)
-		p.entries.begin(it.key, it)
+	case it.keyed():
+		it.right = p.entries.first(*it.key)
+		p.entries.begin(*it.key, it)
 	default:
 		it.right = p.start
 		p.start = it
 	}
 	if it.right != nil {
 		it.right.left = it
-	} else if it.has(flagKey) {
-		p.setEntry(it.key, it)
+	} else if it.keyed() {
+		p.setEntry(*it.key, it)
 		if it.left != nil {
 			tx.delete(it.left)
 		}
@@ -203,7 +200,7 @@ func (tx *Tx) link(it *item) {
 func (tx *Tx) integrateContent(it *item) {
 	switch it.kind {
 	case kindDeleted:
-		tx.deletes.join(it.id.Client, it.id.Clock, it.length)
+		tx.deletes.join(it.client, it.clock, it.length)
 		it.flags |= flagDeleted
 	case kindFormat:
 		it.parent.more().markers = markers{off: true}
@@ -228,11 +225,11 @@ func (tx *Tx) delete(it *item) {
 	if it.deleted() || !it.isItem() {
 		return
 	}
-	if it.countable() && !it.has(flagKey) {
+	if it.countable() && !it.keyed() {
 		it.parent.length -= int(it.length)
 	}
 	it.flags |= flagDeleted
-	tx.deletes.join(it.id.Client, it.id.Clock, it.length)
+	tx.deletes.join(it.client, it.clock, it.length)
 	tx.changedIn(it.parent, it)
 	switch it.kind {
 	case kindType:
@@ -246,8 +243,8 @@ func (tx *Tx) deleteBranch(b *branch) {
 	remove := func(it *item) {
 		if !it.deleted() {
 			tx.delete(it)
-		} else if it.id.Clock < tx.before(it.id.Client) {
-			tx.splits = append(tx.splits, it.id) // it can be merged with its neighbours from now on
+		} else if it.clock < tx.before(it.client) {
+			tx.splits = append(tx.splits, it.id()) // it can be merged with its neighbours from now on
 		}
 	}
 	for it := b.start; it != nil; it = it.right {

@@ -1,5 +1,7 @@
 package crdt
 
+import "slices"
+
 // Kinds of structs, as they are numbered on the wire.
 type kind uint8
 
@@ -23,28 +25,95 @@ const (
 	flagDeleted     itemFlags = 1 << iota
 	flagKeep                  // an undo manager needs the content: it must not be collected
 	flagMarked                // a search marker points here
-	flagOrigin                // origin is set
+	flagOrigin                // there is an origin
+	flagCut                   // the origin is the unit before, of which the item was cut off
 	flagRightOrigin           // rightOrigin is set
-	flagKey                   // key is set: the item is a value of a map
 	flagParentID              // parent is not known yet; its ID is kept in rightOrigin
 	flagRedone                // store.redone names the item that replaced this one
 )
 
 // item is one struct of the store: content in a list or map, or what is left of it (kindGC), or, in updates only, a gap
-// (kindSkip). It is one Go type so that structs of all kinds can lie in one slice.
+// (kindSkip). It is one Go type so that structs of all kinds can lie in one slice. Deletions can make an item of each
+// character of a text, so it is small: 64 bytes.
 type item struct {
-	id          ID
-	origin      ID // last ID of what was left of the item when it was made
-	rightOrigin ID // first ID of what was right of it
-	left, right *item
-	parent      *branch
-	key         string
-	text        []byte // UTF-8 of kindString, bytes of kindBinary
-	content     any    // []Value, Value, *format, *branch or *Subdoc by kind
+	*insertion
+	clock       uint64
 	length      uint64 // in clocks, for text in UTF-16 units
+	left, right *item
+	content     any    // by kind: []byte, []Value or units of these, Value, *format, *branch or *Subdoc
+	seen        uint32 // the scan for a place that came by last; in a list with an index, its number there
 	flags       itemFlags
 	kind        kind
-	seen        uint32 // the scan for a place that came by last; in a list with an index, its number there
+}
+
+// insertion is what the parts of an item have in common when it is cut.
+type insertion struct {
+	client      uint64
+	parent      *branch
+	key         *string // of a value of a map
+	leftOrigin  ID      // last ID of what was left when it was made: the first part's origin
+	rightOrigin ID      // first ID of what was right when it was made
+}
+
+// units are contents of more than one unit that take one element for each: the values of kindJSON and kindAny, the bytes of a
+// kindString that is all ASCII. The parts of an item share them when it is cut.
+type units[T any] struct {
+	list  []T
+	first uint64 // clock of the first one
+}
+
+// contents are the elements that an item holds.
+func contents[T any](it *item) []T {
+	u, ok := it.content.(*units[T])
+	if !ok {
+		return it.content.([]T)
+	}
+	at := it.clock - u.first
+	return u.list[at : at+it.length : at+it.length]
+}
+
+// hold makes it the content.
+func (it *item) hold(content any) {
+	it.content = content
+	if it.length == 1 {
+		return
+	}
+	switch c := content.(type) {
+	case []Value:
+		it.content = &units[Value]{c, it.clock}
+	case []byte:
+		if uint64(len(c)) == it.length {
+			it.content = &units[byte]{c, it.clock}
+		}
+	}
+}
+
+// joined are the contents of an item and of its right neighbour, as units if they can be.
+func joined[T any](it, right *item, asUnits bool) any {
+	u, ok := it.content.(*units[T])
+	switch {
+	case ok && it.content == right.content: // they were cut
+		return u
+	case !asUnits:
+		return append(contents[T](it), contents[T](right)...)
+	case ok && it.end()-u.first == uint64(len(u.list)):
+		u.list = append(u.list, contents[T](right)...)
+		return u
+	default:
+		return &units[T]{slices.Concat(contents[T](it), contents[T](right)), it.clock}
+	}
+}
+
+// made is an item with an insertion of its own.
+type made struct {
+	item
+	insertion insertion
+}
+
+// own is the item, which knows its insertion from now on.
+func (m *made) own() *item {
+	m.item.insertion = &m.insertion
+	return &m.item
 }
 
 // format is the content of a format mark: from here on the attribute has this value.
@@ -54,10 +123,12 @@ type format struct {
 }
 
 func (it *item) has(f itemFlags) bool { return it.flags&f != 0 }
+func (it *item) keyed() bool          { return it.key != nil }
 func (it *item) deleted() bool        { return it.flags&flagDeleted != 0 }
 func (it *item) isItem() bool         { return it.kind != kindGC && it.kind != kindSkip }
-func (it *item) end() uint64          { return it.id.Clock + it.length }
-func (it *item) lastID() ID           { return ID{it.id.Client, it.end() - 1} }
+func (it *item) id() ID               { return ID{it.client, it.clock} }
+func (it *item) end() uint64          { return it.clock + it.length }
+func (it *item) lastID() ID           { return ID{it.client, it.end() - 1} }
 
 func (it *item) countable() bool {
 	return it.kind != kindDeleted && it.kind != kindFormat && it.kind != kindGC
@@ -66,11 +137,25 @@ func (it *item) countable() bool {
 // visible reports whether the item takes up room in its list.
 func (it *item) visible() bool { return !it.deleted() && it.countable() }
 
-func (it *item) setOrigin(id ID)      { it.origin, it.flags = id, it.flags|flagOrigin }
+func (it *item) setOrigin(id ID)      { it.leftOrigin, it.flags = id, it.flags|flagOrigin }
 func (it *item) setRightOrigin(id ID) { it.rightOrigin, it.flags = id, it.flags|flagRightOrigin }
 
+// origin is the last ID of what was left of the item when it was made.
+func (it *item) origin() ID {
+	if it.has(flagCut) {
+		return ID{it.client, it.clock - 1}
+	}
+	return it.leftOrigin
+}
+
+// text is the content in UTF-8 of kindString, and the bytes of kindBinary.
+func (it *item) text() []byte { return contents[byte](it) }
+
+// ascii reports whether the text takes one byte for each unit.
+func (it *item) ascii() bool { return uint64(len(it.text())) == it.length }
+
 func (it *item) sameOrigin(o *item) bool {
-	return (it.flags^o.flags)&flagOrigin == 0 && (!it.has(flagOrigin) || it.origin == o.origin)
+	return (it.flags^o.flags)&flagOrigin == 0 && (!it.has(flagOrigin) || it.origin() == o.origin())
 }
 
 func (it *item) sameRightOrigin(o *item) bool {
@@ -81,9 +166,9 @@ func (it *item) sameRightOrigin(o *item) bool {
 func (it *item) values() []Value {
 	switch it.kind {
 	case kindJSON, kindAny:
-		return it.content.([]Value)
+		return contents[Value](it)
 	case kindBinary:
-		return []Value{Bytes(it.text)}
+		return []Value{Bytes(it.text())}
 	case kindEmbed:
 		return []Value{it.content.(Value)}
 	case kindType:
@@ -91,7 +176,7 @@ func (it *item) values() []Value {
 	case kindDoc:
 		return []Value{it.content.(*Subdoc)}
 	case kindString:
-		return textValues(it.text)
+		return textValues(it.text())
 	default:
 		return nil
 	}
@@ -130,13 +215,9 @@ func (it *item) branchOf() *branch {
 // cut shortens the content to its first n units and puts the others into right.
 func (it *item) cut(right *item, n uint64) {
 	right.kind, right.length = it.kind, it.length-n
-	switch it.kind {
-	case kindString:
-		it.text, right.text = splitText(it.text, int(it.length), int(n))
-	case kindJSON, kindAny:
-		vs := it.content.([]Value)
-		it.content, right.content = vs[:n:n], vs[n:]
-	default: // the others are one unit long, or have no content
+	if text, ok := it.content.([]byte); ok {
+		it.content, right.content = splitText(text, int(it.length), int(n))
+	} else { // it is shared, or there is none
 		right.content = it.content
 	}
 	it.length = n
@@ -146,9 +227,9 @@ func (it *item) cut(right *item, n uint64) {
 func (it *item) join(right *item) {
 	switch it.kind {
 	case kindString:
-		it.text = append(it.text, right.text...)
+		it.content = joined[byte](it, right, it.ascii() && right.ascii())
 	case kindJSON, kindAny:
-		it.content = append(it.content.([]Value), right.content.([]Value)...)
+		it.content = joined[Value](it, right, true)
 	}
 	it.length += right.length
 }
@@ -168,8 +249,8 @@ func (it *item) mergesWith(right *item) bool {
 	if it.kind != right.kind || it.deleted() != right.deleted() || !it.joins() {
 		return false
 	}
-	return !it.isItem() || right.has(flagOrigin) && right.origin == it.lastID() && it.right == right && it.sameRightOrigin(right) &&
-		it.id.Client == right.id.Client && it.end() == right.id.Clock && (it.flags|right.flags)&flagRedone == 0
+	return !it.isItem() || right.has(flagOrigin) && right.origin() == it.lastID() && it.right == right && it.sameRightOrigin(right) &&
+		it.client == right.client && it.end() == right.clock && (it.flags|right.flags)&flagRedone == 0
 }
 
 // merge takes the neighbour right, with which it merges, into it.
@@ -187,8 +268,8 @@ func (it *item) merge(right *item) {
 	if it.right != nil {
 		it.right.left = it
 	}
-	if right.has(flagKey) {
-		it.parent.entries.replace(right.key, right, it)
+	if right.keyed() {
+		it.parent.entries.replace(*right.key, right, it)
 	}
 }
 
@@ -198,10 +279,16 @@ func (it *item) collect(parentCollected bool) {
 		b.collect()
 	}
 	if !parentCollected {
-		it.kind, it.text, it.content = kindDeleted, nil, nil
+		it.kind, it.content = kindDeleted, nil
 		return
 	}
-	*it = item{id: it.id, length: it.length, kind: kindGC, flags: flagDeleted}
+	it.forget()
+}
+
+// forget leaves nothing but the range of clocks. All parts of an insertion are forgotten together.
+func (it *item) forget() {
+	*it.insertion = insertion{client: it.client}
+	*it = item{insertion: it.insertion, clock: it.clock, length: it.length, kind: kindGC, flags: flagDeleted}
 }
 
 // parentRef is how a struct that stands at no other item names its parent.
@@ -215,10 +302,10 @@ func (it *item) writeParent(e encoder) {
 		e.string(*it.parent.name)
 	default:
 		e.parentIsRoot(false)
-		e.leftID(it.parent.item.id)
+		e.leftID(it.parent.item.id())
 	}
-	if it.has(flagKey) {
-		e.string(it.key)
+	if it.keyed() {
+		e.string(*it.key)
 	}
 }
 
@@ -242,9 +329,9 @@ func (it *item) write(e encoder, offset uint64) {
 		e.uvarint(it.length - offset)
 		return
 	}
-	info, origin := byte(it.kind), it.origin
+	info, origin := byte(it.kind), it.origin()
 	if offset > 0 {
-		origin = ID{it.id.Client, it.id.Clock + offset - 1}
+		origin = ID{it.client, it.clock + offset - 1}
 	}
 	hasOrigin := offset > 0 || it.has(flagOrigin)
 	if hasOrigin {
@@ -253,7 +340,7 @@ func (it *item) write(e encoder, offset uint64) {
 	if it.has(flagRightOrigin) {
 		info |= infoRightOrigin
 	}
-	if it.has(flagKey) {
+	if it.keyed() {
 		info |= infoKey
 	}
 	e.info(info)
@@ -275,13 +362,13 @@ func (it *item) writeContent(e encoder, offset uint64) {
 		e.length(it.length - offset)
 	case kindJSON:
 		e.length(it.length - offset)
-		for _, v := range it.content.([]Value)[offset:] {
+		for _, v := range contents[Value](it)[offset:] {
 			e.string(legacyJSON(v))
 		}
 	case kindBinary:
-		e.bytes(it.text)
+		e.bytes(it.text())
 	case kindString:
-		e.text(tailText(it.text, int(it.length), int(offset)))
+		e.text(tailText(it.text(), int(it.length), int(offset)))
 	case kindEmbed:
 		e.json(it.content.(Value))
 	case kindFormat:
@@ -292,7 +379,7 @@ func (it *item) writeContent(e encoder, offset uint64) {
 		it.content.(*branch).write(e)
 	case kindAny:
 		e.length(it.length - offset)
-		for _, v := range it.content.([]Value)[offset:] {
+		for _, v := range contents[Value](it)[offset:] {
 			e.any(v)
 		}
 	case kindDoc:

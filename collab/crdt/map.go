@@ -31,8 +31,8 @@ func (tx *Tx) mapSet(b *branch, key string, v Value) error {
 	if err != nil {
 		return err
 	}
-	it.key, it.flags = cleanUTF8(key), flagKey
-	tx.insert(b, b.entries.get(it.key), nil, it)
+	key = cleanUTF8(key)
+	tx.insert(insertion{parent: b, key: &key}, b.entries.get(key), nil, it)
 	return tx.takeError()
 }
 

@@ -99,7 +99,7 @@ func (m *markers) near(b *branch, index int) *marker {
 		back()
 	}
 	// An item that may be merged with its left neighbour must not be marked.
-	for it.left != nil && it.left.id.Client == it.id.Client && it.left.end() == it.id.Clock {
+	for it.left != nil && it.left.client == it.client && it.left.end() == it.clock {
 		back()
 	}
 	if k != nil && distance(k.index, at)*maxMarkers < it.parent.length {

@@ -71,13 +71,13 @@ type section struct {
 }
 
 func (w *structWriter) write(it *item, offset uint64) {
-	if w.n > 0 && w.client != it.id.Client {
+	if w.n > 0 && w.client != it.client {
 		w.flush()
 	}
 	if w.n == 0 {
-		w.client = it.id.Client
+		w.client = it.client
 		w.e.client(w.client)
-		w.e.uvarint(it.id.Clock + offset)
+		w.e.uvarint(it.clock + offset)
 	}
 	it.write(w.e, offset)
 	w.n++
@@ -170,14 +170,14 @@ func (m *merger) step() bool {
 		return false
 	}
 	r := m.readers[0]
-	client := r.cur.id.Client
+	client := r.cur.client
 	if m.cur == nil {
 		m.cur = r.cur
 		r.advance()
 	} else if !m.join(r, client) {
 		return true
 	}
-	for r.cur != nil && r.cur.id.Client == client && r.cur.id.Clock == m.cur.end() {
+	for r.cur != nil && r.cur.client == client && r.cur.clock == m.cur.end() {
 		m.w.write(m.cur, 0)
 		m.cur = r.cur
 		r.advance()
@@ -189,31 +189,31 @@ func (m *merger) step() bool {
 // the readers must be ordered again first.
 func (m *merger) join(r *updateReader, client uint64) bool {
 	skipped := false
-	for r.cur != nil && r.cur.end() <= m.cur.end() && r.cur.id.Client >= m.cur.id.Client {
+	for r.cur != nil && r.cur.end() <= m.cur.end() && r.cur.client >= m.cur.client {
 		r.advance()
 		skipped = true
 	}
-	if r.cur == nil || r.cur.id.Client != client || skipped && r.cur.id.Clock > m.cur.end() {
+	if r.cur == nil || r.cur.client != client || skipped && r.cur.clock > m.cur.end() {
 		return false
 	}
 	it := r.cur
-	if client != m.cur.id.Client {
+	if client != m.cur.client {
 		m.put(it)
 		r.advance()
 		return true
 	}
 	end := m.cur.end()
 	switch {
-	case end < it.id.Clock && m.cur.kind == kindSkip:
-		m.cur.length = it.end() - m.cur.id.Clock
+	case end < it.clock && m.cur.kind == kindSkip:
+		m.cur.length = it.end() - m.cur.clock
 		return true
-	case end < it.id.Clock:
-		m.put(&item{id: ID{client, end}, length: it.id.Clock - end, kind: kindSkip, flags: flagDeleted})
+	case end < it.clock:
+		m.put(&item{insertion: &insertion{client: client}, clock: end, length: it.clock - end, kind: kindSkip, flags: flagDeleted})
 		return true
-	case end > it.id.Clock && m.cur.kind == kindSkip:
-		m.cur.length -= end - it.id.Clock
-	case end > it.id.Clock:
-		it = it.from(end - it.id.Clock)
+	case end > it.clock && m.cur.kind == kindSkip:
+		m.cur.length -= end - it.clock
+	case end > it.clock:
+		it = it.from(end - it.clock)
 	}
 	if !m.cur.isItem() && m.cur.kind == it.kind {
 		m.cur.join(it)
@@ -232,14 +232,8 @@ func (m *merger) put(it *item) {
 
 // from is the struct without its first n units.
 func (it *item) from(n uint64) *item {
-	rest := &item{
-		id: ID{it.id.Client, it.id.Clock + n}, rightOrigin: it.rightOrigin, parent: it.parent, key: it.key,
-		flags: it.flags,
-	}
+	rest := &item{insertion: it.insertion, clock: it.clock + n, flags: it.flags | flagOrigin | flagCut}
 	it.cut(rest, n)
-	if rest.isItem() {
-		rest.setOrigin(ID{it.id.Client, rest.id.Clock - 1})
-	}
 	return rest
 }
 
@@ -247,18 +241,18 @@ func (v version) diff(update []byte, sv StateVector) ([]byte, error) {
 	r := v.reader(update, true)
 	w := structWriter{e: v.encoder()}
 	for r.cur != nil {
-		client := r.cur.id.Client
+		client := r.cur.client
 		known := sv[client]
 		switch {
 		case r.cur.kind == kindSkip: // no section begins with one
 			r.advance()
 		case r.cur.end() > known:
-			w.write(r.cur, max(known, r.cur.id.Clock)-r.cur.id.Clock)
-			for r.advance(); r.cur != nil && r.cur.id.Client == client; r.advance() {
+			w.write(r.cur, max(known, r.cur.clock)-r.cur.clock)
+			for r.advance(); r.cur != nil && r.cur.client == client; r.advance() {
 				w.write(r.cur, 0)
 			}
 		default:
-			for r.cur != nil && r.cur.id.Client == client && r.cur.end() <= known {
+			for r.cur != nil && r.cur.client == client && r.cur.end() <= known {
 				r.advance()
 			}
 		}
@@ -298,9 +292,9 @@ func (v version) stateVector(update []byte) ([]byte, error) {
 		}
 	}
 	for ; r.cur != nil; r.advance() {
-		if r.cur.id.Client != client {
+		if r.cur.client != client {
 			flush()
-			client, clock, gap = r.cur.id.Client, 0, r.cur.id.Clock != 0
+			client, clock, gap = r.cur.client, 0, r.cur.clock != 0
 		}
 		gap = gap || r.cur.kind == kindSkip
 		if !gap {

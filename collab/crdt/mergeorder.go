@@ -26,10 +26,10 @@ func (m *merger) order() {
 
 // compare tells which of two readers comes first.
 func (r *updateReader) compare(s *updateReader) int {
-	if c := cmp.Compare(s.cur.id.Client, r.cur.id.Client); c != 0 {
+	if c := cmp.Compare(s.cur.client, r.cur.client); c != 0 {
 		return c
 	}
-	return cmp.Compare(r.cur.id.Clock, s.cur.id.Clock)
+	return cmp.Compare(r.cur.clock, s.cur.clock)
 }
 
 // precedes is Yjs' comparison.

@@ -25,7 +25,7 @@ func RelativeTo(t SharedType, index, assoc int) RelativePosition {
 	if b.item == nil {
 		p.Root, p.HasRoot = *b.name, true
 	} else {
-		id := b.item.id
+		id := b.item.id()
 		p.Type = &id
 	}
 	if assoc < 0 {
@@ -37,7 +37,7 @@ func RelativeTo(t SharedType, index, assoc int) RelativePosition {
 	for it := b.start; it != nil; it = it.right {
 		if it.visible() {
 			if int(it.length) > index {
-				p.Item = &ID{it.id.Client, it.id.Clock + uint64(index)}
+				p.Item = &ID{it.client, it.clock + uint64(index)}
 				return p
 			}
 			index -= int(it.length)
@@ -108,7 +108,7 @@ func (d *Doc) resolveItem(id ID, assoc int, follow bool) (*branch, int) {
 func (s *store) follow(id ID, redone bool) (it *item, offset int) {
 	for {
 		it = s.find(id)
-		offset := id.Clock - it.id.Clock
+		offset := id.Clock - it.clock
 		if !redone || !it.has(flagRedone) {
 			return it, int(offset)
 		}

@@ -68,25 +68,28 @@ func (s shared) editable(tx *Tx) error {
 	return nil
 }
 
-// insert makes a new item between left and right, in the list or, with a key, in the map, and integrates it.
-func (tx *Tx) insert(p *branch, left, right *item, it item) *item {
-	it.id, it.parent, it.left, it.right = tx.nextID(), p, left, right
+// insert makes a new item of some content between left and right, in the list or, with a key, in the map, and integrates it.
+func (tx *Tx) insert(in insertion, left, right *item, content item) *item {
+	m := &made{item: content, insertion: in}
+	it := m.own()
+	id := tx.nextID()
+	it.client, it.clock, it.left, it.right = id.Client, id.Clock, left, right
+	it.hold(content.content)
 	if left != nil {
 		it.setOrigin(left.lastID())
 	}
 	if right != nil {
-		it.setRightOrigin(right.id)
+		it.setRightOrigin(right.id())
 	}
-	n := &it
-	tx.integrate(n, 0)
-	return n
+	tx.integrate(it, 0)
+	return it
 }
 
-// itemFor is an item, not yet placed, that holds the value alone.
+// itemFor is an item without an insertion that holds the value alone.
 func itemFor(v Value) (item, error) {
 	switch v := v.(type) {
 	case Bytes:
-		return item{kind: kindBinary, text: v, length: 1}, nil
+		return item{kind: kindBinary, content: []byte(v), length: 1}, nil
 	case *Subdoc:
 		if v.item != nil {
 			return item{}, ErrDetached
@@ -122,7 +125,7 @@ func (tx *Tx) insertValues(p *branch, left *item, vs []Value) error {
 	var plain []Value
 	flush := func() {
 		if len(plain) > 0 {
-			left = tx.insert(p, left, right, item{kind: kindAny, content: plain, length: uint64(len(plain))})
+			left = tx.insert(insertion{parent: p}, left, right, item{kind: kindAny, content: plain, length: uint64(len(plain))})
 			plain = nil
 		}
 	}
@@ -136,7 +139,7 @@ func (tx *Tx) insertValues(p *branch, left *item, vs []Value) error {
 			continue
 		}
 		flush()
-		left = tx.insert(p, left, right, it)
+		left = tx.insert(insertion{parent: p}, left, right, it)
 	}
 	flush()
 	return tx.takeError()
@@ -207,7 +210,7 @@ func (tx *Tx) listPosition(p *branch, m *markers, index int) *item {
 		}
 		if n := int(it.length); index <= n {
 			if index < n {
-				tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(index)})
+				tx.itemAt(ID{it.client, it.clock + uint64(index)})
 			}
 			return it
 		}
@@ -253,7 +256,7 @@ func (tx *Tx) listDelete(p *branch, index, n int) error {
 	for ; it != nil && index > 0; it = it.right {
 		if it.visible() {
 			if index < int(it.length) {
-				tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(index)})
+				tx.itemAt(ID{it.client, it.clock + uint64(index)})
 			}
 			index -= int(it.length)
 		}
@@ -263,7 +266,7 @@ func (tx *Tx) listDelete(p *branch, index, n int) error {
 			continue
 		}
 		if n < int(it.length) {
-			tx.itemAt(ID{it.id.Client, it.id.Clock + uint64(n)})
+			tx.itemAt(ID{it.client, it.clock + uint64(n)})
 		}
 		tx.delete(it)
 		n -= int(it.length)

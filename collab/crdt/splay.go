@@ -63,7 +63,7 @@ func (t *splayTree) reach(n nodeNumber) uint64 {
 
 func (t *splayTree) client(n nodeNumber) uint64 {
 	if it := t.at(n).it; it != nil {
-		return it.id.Client
+		return it.client
 	}
 	return maxInt
 }
@@ -102,53 +102,50 @@ func (t *splayTree) update(number nodeNumber) {
 	}
 }
 
-// firstReach is the first node of the subtree with at most that reach, which the caller knows to exist.
-func (t *splayTree) firstReach(n nodeNumber, reach uint64) nodeNumber {
-	for {
-		switch l := t.at(n).left; {
-		case t.minReach(l) <= reach:
-			n = l
-		case t.reach(n) <= reach:
-			return n
-		default:
-			n = t.at(n).right
-		}
-	}
-}
+// Directions of a search.
+const (
+	forwards  = false
+	backwards = true
+)
 
-// lastReach is the last such node.
-func (t *splayTree) lastReach(n nodeNumber, reach uint64) nodeNumber {
-	for {
-		switch r := t.at(n).right; {
-		case t.minReach(r) <= reach:
-			n = r
-		case t.reach(n) <= reach:
-			return n
-		default:
-			n = t.at(n).left
-		}
-	}
-}
-
-// firstAt is the first node of the subtree with at most that depth, if there is one.
-func (t *splayTree) firstAt(n nodeNumber, depth uint64) nodeNumber {
-	if t.minDepth(n) > depth {
+// search is the first node of the subtree that holds, or backwards the last one; 0 if there is none. A subtree has one if some
+// says so.
+func (t *splayTree) search(n nodeNumber, back bool, some, holds func(nodeNumber) bool) nodeNumber {
+	if !some(n) {
 		return 0
 	}
 	for {
-		switch l := t.at(n).left; {
-		case t.minDepth(l) <= depth:
-			n = l
-		case t.depth(n) <= depth:
+		near, far := t.at(n).left, t.at(n).right
+		if back {
+			near, far = far, near
+		}
+		switch {
+		case some(near):
+			n = near
+		case holds(n):
 			return n
 		default:
-			n = t.at(n).right
+			n = far
 		}
 	}
 }
 
+// atReach is the first or last node of the subtree with at most that reach.
+func (t *splayTree) atReach(n nodeNumber, back bool, reach uint64) nodeNumber {
+	return t.search(n, back,
+		func(n nodeNumber) bool { return t.minReach(n) <= reach },
+		func(n nodeNumber) bool { return t.reach(n) <= reach })
+}
+
+// firstAt is the first node of the subtree with at most that depth.
+func (t *splayTree) firstAt(n nodeNumber, depth uint64) nodeNumber {
+	return t.search(n, false,
+		func(n nodeNumber) bool { return t.minDepth(n) <= depth },
+		func(n nodeNumber) bool { return t.depth(n) <= depth })
+}
+
 // lastBefore is the last node of the subtree that is less deep than b, or as deep and no sibling of it, or one with a client
-// that is smaller than the given one. It is 0 if there is none.
+// that is smaller than the given one.
 func (t *splayTree) lastBefore(n, b nodeNumber, client uint64) nodeNumber {
 	depth, siblings := t.depth(b), t.reach(b)
 	holds := func(minClient, maxReach nodeNumber) bool {
@@ -161,20 +158,9 @@ func (t *splayTree) lastBefore(n, b nodeNumber, client uint64) nodeNumber {
 			return false
 		}
 	}
-	subtree := func(n nodeNumber) bool { return holds(t.at(n).minClient, t.at(n).maxReach) }
-	if !subtree(n) {
-		return 0
-	}
-	for {
-		switch r := t.at(n).right; {
-		case subtree(r):
-			n = r
-		case holds(n, n):
-			return n
-		default:
-			n = t.at(n).left
-		}
-	}
+	return t.search(n, true,
+		func(n nodeNumber) bool { return holds(t.at(n).minClient, t.at(n).maxReach) },
+		func(n nodeNumber) bool { return holds(n, n) })
 }
 
 // splay moves a node up until it is below top, or the root if top is 0.

@@ -55,10 +55,10 @@ func (s *store) stateVector() StateVector {
 
 // add appends a struct at its client's state.
 func (s *store) add(tx *Tx, it *item) {
-	c := s.client(it.id.Client)
+	c := s.client(it.client)
 	if c == nil {
-		c = &clientStructs{client: it.id.Client, place: len(s.order)}
-		s.clients[it.id.Client] = c
+		c = &clientStructs{client: it.client, place: len(s.order)}
+		s.clients[it.client] = c
 		s.order = append(s.order, c)
 	}
 	tx.touch(c)
@@ -77,8 +77,8 @@ func (s *store) find(id ID) *item {
 // cleanStart returns the spot of a struct that starts at clock; an item is split for it.
 func (tx *Tx) cleanStart(c *clientStructs, clock uint64) spot {
 	p := c.list.find(clock)
-	if it := c.list.get(p); it.id.Clock < clock && it.isItem() {
-		p, _ = c.list.insertBehind(p, tx.splitForNow(it, clock-it.id.Clock))
+	if it := c.list.get(p); it.clock < clock && it.isItem() {
+		p, _ = c.list.insertBehind(p, tx.splitForNow(it, clock-it.clock))
 	}
 	return p
 }
@@ -94,7 +94,7 @@ func (tx *Tx) itemUntil(id ID) *item {
 	p := c.list.find(id.Clock)
 	it := c.list.get(p)
 	if id.Clock != it.end()-1 && it.kind != kindGC {
-		c.list.insertBehind(p, tx.splitForNow(it, id.Clock-it.id.Clock+1))
+		c.list.insertBehind(p, tx.splitForNow(it, id.Clock-it.clock+1))
 	}
 	return it
 }
@@ -102,7 +102,7 @@ func (tx *Tx) itemUntil(id ID) *item {
 // splitForNow is split, of an item that is to be merged again if nothing speaks against it in the end.
 func (tx *Tx) splitForNow(it *item, n uint64) *item {
 	right := tx.split(it, n)
-	tx.splits = append(tx.splits, right.id)
+	tx.splits = append(tx.splits, right.id())
 	return right
 }
 
@@ -110,9 +110,8 @@ func (tx *Tx) splitForNow(it *item, n uint64) *item {
 func (tx *Tx) split(it *item, n uint64) *item {
 	s := &tx.doc.store
 	right := &item{
-		id: ID{it.id.Client, it.id.Clock + n}, origin: ID{it.id.Client, it.id.Clock + n - 1},
-		rightOrigin: it.rightOrigin, left: it, right: it.right, parent: it.parent, key: it.key,
-		flags: flagOrigin | it.flags&(flagDeleted|flagKeep|flagKey|flagRightOrigin|flagRedone),
+		insertion: it.insertion, clock: it.clock + n, left: it, right: it.right,
+		flags: flagOrigin | flagCut | it.flags&(flagDeleted|flagKeep|flagRightOrigin|flagRedone),
 	}
 	it.cut(right, n)
 	if it.has(flagRedone) {
@@ -122,8 +121,8 @@ func (tx *Tx) split(it *item, n uint64) *item {
 	it.right = right
 	if right.right != nil {
 		right.right.left = right
-	} else if right.has(flagKey) {
-		right.parent.setEntry(right.key, right)
+	} else if right.keyed() {
+		right.parent.setEntry(*right.key, right)
 	}
 	if x := tx.index(it); x != nil {
 		x.split(it, right)
@@ -137,14 +136,14 @@ func (tx *Tx) each(c *clientStructs, r Range, visit func(*item)) {
 		return
 	}
 	p, ok := tx.cleanStart(c, r.Clock), true
-	for ok && c.list.get(p).id.Clock < r.end() {
+	for ok && c.list.get(p).clock < r.end() {
 		it := c.list.get(p)
 		if r.end() < it.end() {
 			tx.cleanStart(c, r.end())
 		}
 		visit(it)
 		if p.chunk >= len(c.list.chunks) || p.at >= len(c.list.chunks[p.chunk]) || c.list.get(p) != it {
-			p = c.list.find(it.id.Clock) // its chunk was halved
+			p = c.list.find(it.clock) // its chunk was halved
 		}
 		p, ok = c.list.next(p)
 	}
@@ -171,23 +170,41 @@ func (tx *Tx) eachIn(ds *DeleteSet, visit func(*item)) {
 func (s *store) deleteSet() *DeleteSet {
 	ds := &DeleteSet{}
 	for _, c := range s.order {
-		var ranges []Range
-		open := false
-		for it := range c.list.from(spot{}) {
-			switch n := len(ranges); {
-			case !it.deleted():
-				open = false
-			case open:
-				ranges[n-1].Len += it.length
-			default:
-				ranges, open = append(ranges, Range{it.id.Clock, it.length}), true
-			}
+		n := 0
+		for range c.deleted {
+			n++
 		}
-		if len(ranges) > 0 {
-			ds.client(c.client).ranges = ranges
+		if n == 0 {
+			continue
 		}
+		ranges := make([]Range, 0, n)
+		for r := range c.deleted {
+			ranges = append(ranges, r)
+		}
+		ds.client(c.client).ranges = ranges
 	}
 	return ds
+}
+
+// deleted yields the ranges of deleted structs.
+func (c *clientStructs) deleted(yield func(Range) bool) {
+	var r Range
+	for it := range c.list.from(spot{}) {
+		switch {
+		case it.deleted() && r.Len == 0:
+			r = Range{it.clock, it.length}
+		case it.deleted():
+			r.Len += it.length
+		case r.Len > 0:
+			if !yield(r) {
+				return
+			}
+			r = Range{}
+		}
+	}
+	if r.Len > 0 {
+		yield(r)
+	}
 }
 
 // tail is what one client's structs are from a clock on.
@@ -221,7 +238,7 @@ func (c *clientStructs) write(e encoder, clock uint64) {
 	e.uvarint(uint64(c.list.count(p)))
 	e.client(c.client)
 	e.uvarint(clock)
-	offset := clock - c.list.get(p).id.Clock
+	offset := clock - c.list.get(p).clock
 	for it := range c.list.from(p) {
 		it.write(e, offset)
 		offset = 0

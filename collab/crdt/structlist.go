@@ -68,8 +68,8 @@ func (l *structList) push(it *item) {
 // find is the spot of the struct that holds clock, which the caller knows to exist.
 func (l *structList) find(clock uint64) spot {
 	n := len(l.chunks) - 1
-	if n > 0 && l.chunks[n][0].id.Clock > clock {
-		n = sort.Search(n, func(i int) bool { return l.chunks[i][0].id.Clock > clock }) - 1
+	if n > 0 && l.chunks[n][0].clock > clock {
+		n = sort.Search(n, func(i int) bool { return l.chunks[i][0].clock > clock }) - 1
 	}
 	return spot{n, findIn(l.chunks[n], clock)}
 }
@@ -78,15 +78,15 @@ func (l *structList) find(clock uint64) spot {
 func findIn(structs []*item, clock uint64) int {
 	lo, hi := 0, len(structs)-1
 	last := structs[hi]
-	if last.id.Clock <= clock {
+	if last.clock <= clock {
 		return hi
 	}
-	first := structs[0].id.Clock
+	first := structs[0].clock
 	mid := int(float64(clock-first) / float64(last.end()-first) * float64(hi))
 	for lo < hi {
 		it := structs[mid]
 		switch {
-		case it.id.Clock > clock:
+		case it.clock > clock:
 			hi = mid - 1
 		case clock < it.end():
 			return mid

@@ -23,7 +23,7 @@ func (t *Text) String() string {
 	var s strings.Builder
 	for it := t.b.start; it != nil; it = it.right {
 		if it.kind == kindString && !it.deleted() {
-			s.Write(it.text)
+			s.Write(it.text())
 		}
 	}
 	return s.String()
@@ -154,7 +154,7 @@ func (t *Text) RemoveAttribute(tx *Tx, key string) error {
 
 func textItem(s string) item {
 	s = cleanUTF8(s)
-	return item{kind: kindString, text: []byte(s), length: uint64(UTF16Len(s))}
+	return item{kind: kindString, content: []byte(s), length: uint64(UTF16Len(s))}
 }
 
 func embedItem(v Value) (item, error) {
@@ -199,7 +199,7 @@ func (b *branch) delta(visible func(*item) bool) []DeltaOp {
 		}
 		switch it.kind {
 		case kindString:
-			text = append(text, it.text...)
+			text = append(text, it.text()...)
 		case kindType, kindEmbed:
 			flush()
 			add(it.last())

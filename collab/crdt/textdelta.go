@@ -84,7 +84,7 @@ func (e *Event) contentDelta(d *textDelta, it *item) {
 	case adds && removes:
 	case adds && it.kind == kindString:
 		d.begin(deltaInsert)
-		d.text = append(d.text, it.text...)
+		d.text = append(d.text, it.text()...)
 	case adds:
 		d.flush()
 		if v := it.last(); reported(v) {

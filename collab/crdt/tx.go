@@ -25,7 +25,7 @@ type Tx struct {
 	parentAt  map[*branch]int     // index in parents
 	watchedAt map[*branch]*branch // what watched found
 
-	indexes map[listOf]*listIndex // of lists with long scans, while the function of the transaction runs
+	indexes map[listOf]*listIndex // of lists with long scans
 
 	changeOfBranch map[*branch]*change    // built from indexFrom changes on
 	touchedAt      map[*clientStructs]int // as far as it is built
@@ -132,10 +132,10 @@ func (tx *Tx) before(client uint64) uint64 {
 }
 
 // adds reports whether the transaction added the item.
-func (tx *Tx) adds(it *item) bool { return it.id.Clock >= tx.before(it.id.Client) }
+func (tx *Tx) adds(it *item) bool { return it.clock >= tx.before(it.client) }
 
 // removes reports whether the transaction deleted the item.
-func (tx *Tx) removes(it *item) bool { return tx.deletes.Contains(it.id) }
+func (tx *Tx) removes(it *item) bool { return tx.deletes.Contains(it.id()) }
 
 // changedIn notes that b's item it came or went, if anybody can know b.
 func (tx *Tx) changedIn(b *branch, it *item) {
@@ -143,8 +143,8 @@ func (tx *Tx) changedIn(b *branch, it *item) {
 		return
 	}
 	c := tx.changeOf(b)
-	if it.has(flagKey) {
-		c.addKey(it.key)
+	if it.keyed() {
+		c.addKey(*it.key)
 	} else {
 		c.list = true
 	}
@@ -266,7 +266,7 @@ func (tx *Tx) collect(ds *DeleteSet) {
 		list := &tx.doc.store.client(cr.client).list
 		for _, r := range slices.Backward(cr.ranges) {
 			for it := range list.from(list.find(r.Clock)) {
-				if it.id.Clock >= r.end() {
+				if it.clock >= r.end() {
 					break
 				}
 				if it.isItem() && it.deleted() && !it.has(flagKeep) {
@@ -293,7 +293,7 @@ func (tx *Tx) mergeDeleted(ds *DeleteSet) {
 
 // mergeFrom merges from p to the left all structs from clock on.
 func (tx *Tx) mergeFrom(c *clientStructs, p spot, clock uint64) {
-	for p != (spot{}) && c.list.get(p).id.Clock >= clock {
+	for p != (spot{}) && c.list.get(p).clock >= clock {
 		p, _ = c.list.mergeLefts(p)
 		p, _ = c.list.prev(p)
 	}
@@ -311,7 +311,7 @@ func (tx *Tx) mergeAdded() {
 				continue
 			}
 		}
-		tx.mergeFrom(t.c, t.c.list.end(), t.c.list.get(first).id.Clock)
+		tx.mergeFrom(t.c, t.c.list.end(), t.c.list.get(first).clock)
 	}
 }
 

@@ -270,7 +270,7 @@ func (u *UndoManager) revert(tx *Tx, s *StackItem) bool {
 	})
 	var restore []*item
 	tx.eachIn(s.deletions, func(it *item) {
-		if it.isItem() && u.covers(it) && !s.insertions.Contains(it.id) && !r.pending[it] {
+		if it.isItem() && u.covers(it) && !s.insertions.Contains(it.id()) && !r.pending[it] {
 			r.pending[it] = true
 			restore = append(restore, it)
 		}
@@ -298,9 +298,9 @@ type reverter struct {
 
 // current is what replaced an item, cut to begin with it.
 func (r *reverter) current(it *item) *item {
-	found, offset := r.tx.doc.store.follow(it.id, true)
+	found, offset := r.tx.doc.store.follow(it.id(), true)
 	if offset > 0 {
-		return r.tx.itemAt(ID{found.id.Client, found.id.Clock + uint64(offset)})
+		return r.tx.itemAt(ID{found.client, found.clock + uint64(offset)})
 	}
 	return found
 }
@@ -337,13 +337,13 @@ func (r *reverter) redo(it *item) *item {
 		}
 	}
 	var left, right *item
-	if it.has(flagKey) {
+	if it.keyed() {
 		var ok bool
 		if left, ok = r.keyLeft(it, p); !ok {
 			return nil
 		}
 		if left != nil && left.parent.item != holder {
-			left = p.entries.get(it.key)
+			left = p.entries.get(*it.key)
 		}
 	} else {
 		left, right = r.trace(it.left, holder, true), r.trace(it, holder, false)
@@ -356,7 +356,7 @@ func (r *reverter) redo(it *item) *item {
 	if holder != nil {
 		holder.keep(true)
 	}
-	return r.tx.insert(p, left, right, again)
+	return r.tx.insert(insertion{parent: p, key: it.key}, left, right, again)
 }
 
 // trace finds the first item, from it on to the left or to the right, that stands in the holder's list or was brought
@@ -380,7 +380,7 @@ func (r *reverter) trace(it, holder *item, leftwards bool) *item {
 // keyLeft is the value that the copy of a map's value follows. It fails if another client set the key meanwhile.
 func (r *reverter) keyLeft(it *item, p *branch) (*item, bool) {
 	if it.right == nil || r.u.o.IgnoreRemoteMapChanges {
-		return p.entries.get(it.key), true
+		return p.entries.get(*it.key), true
 	}
 	left := it
 	for left.right != nil && r.replaceable(left.right) {
@@ -394,20 +394,21 @@ func (r *reverter) keyLeft(it *item, p *branch) (*item, bool) {
 
 // replaceable reports whether a value of a map gives way to the one that is brought back.
 func (r *reverter) replaceable(it *item) bool {
-	deleted := func(s *StackItem) bool { return s.deletions.Contains(it.id) }
-	return it.has(flagRedone) || r.insertions.Contains(it.id) ||
+	deleted := func(s *StackItem) bool { return s.deletions.Contains(it.id()) }
+	return it.has(flagRedone) || r.insertions.Contains(it.id()) ||
 		slices.ContainsFunc(r.u.undo, deleted) || slices.ContainsFunc(r.u.redo, deleted)
 }
 
-// copy is a new item with the same content, not yet placed. A shared type comes back empty.
+// copy is an item without an insertion and with the same content. A shared type comes back empty.
 func (it *item) copy() item {
-	c := item{kind: it.kind, length: it.length, key: it.key, flags: it.flags & flagKey, content: it.content}
-	c.text = slices.Clone(it.text) // cutting a text may write into it
+	c := item{kind: it.kind, length: it.length, content: it.content}
 	switch content := it.content.(type) {
+	case []byte, *units[byte]:
+		c.content = slices.Clone(it.text()) // cutting a text may write into it
 	case *branch:
 		c.content = content.blank()
-	case []Value:
-		c.content = slices.Clip(content)
+	case []Value, *units[Value]:
+		c.content = contents[Value](it)
 	case *Subdoc:
 		c.content = subdocFrom(content.guid, content.options())
 	}
