@@ -57,6 +57,9 @@ func Check(d *Doc) error {
 				if it.id() != (ID{c.client, clock}) || it.length == 0 {
 					return fmt.Errorf("struct %v of length %d stands at clock %d of client %d", it.id(), it.length, clock, c.client)
 				}
+				if !it.isItem() && *it.insertion != (insertion{client: c.client}) {
+					return fmt.Errorf("struct %v holds on to where it stood", it.id())
+				}
 				clock = it.end()
 				if b := it.branchOf(); b != nil && !it.deleted() {
 					if err := checkBranch(b); err != nil {

@@ -217,3 +217,19 @@ func TestRestore(t *testing.T) {
 		t.Errorf("Restore without deleted content = %v, want ErrCollected", err)
 	}
 }
+
+// TestRedoneValuesStayApart inserts behind values that were brought back: what they were cut off must stay as it is.
+func TestRedoneValuesStayApart(t *testing.T) {
+	d := newDoc()
+	a := d.Array("a")
+	change(t, d, func(tx *crdt.Tx) error {
+		return a.Push(tx, crdt.Number(1), crdt.Number(2), crdt.Number(3), crdt.Number(4))
+	})
+	u := crdt.NewUndoManager(d, crdt.UndoOptions{}, a)
+	change(t, d, func(tx *crdt.Tx) error { return a.Delete(tx, 0, 2) })
+	u.Undo()
+	change(t, d, func(tx *crdt.Tx) error { return a.Insert(tx, 2, crdt.Number(9)) })
+	if got := string(crdt.AppendJSON(nil, a)); got != "[1,2,9,3,4]" {
+		t.Errorf("array = %s, want [1,2,9,3,4]", got)
+	}
+}

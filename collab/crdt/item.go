@@ -72,7 +72,7 @@ func contents[T any](it *item) []T {
 	return u.list[at : at+it.length : at+it.length]
 }
 
-// hold makes it the content.
+// hold makes it the content, as units if it can be.
 func (it *item) hold(content any) {
 	it.content = content
 	if it.length == 1 {

@@ -139,7 +139,7 @@ func (t *splayTree) atReach(n nodeNumber, back bool, reach uint64) nodeNumber {
 
 // firstAt is the first node of the subtree with at most that depth.
 func (t *splayTree) firstAt(n nodeNumber, depth uint64) nodeNumber {
-	return t.search(n, false,
+	return t.search(n, forwards,
 		func(n nodeNumber) bool { return t.minDepth(n) <= depth },
 		func(n nodeNumber) bool { return t.depth(n) <= depth })
 }
@@ -158,7 +158,7 @@ func (t *splayTree) lastBefore(n, b nodeNumber, client uint64) nodeNumber {
 			return false
 		}
 	}
-	return t.search(n, true,
+	return t.search(n, backwards,
 		func(n nodeNumber) bool { return holds(t.at(n).minClient, t.at(n).maxReach) },
 		func(n nodeNumber) bool { return holds(n, n) })
 }
