@@ -3,7 +3,8 @@
 // # Nouns
 //
 // A path of the drive is an object's key without [Options.Prefix]. A directory is a prefix of keys; its marker is an empty object
-// whose key ends with a slash. An fs.Version is an ETag with its quotes, as the store gives it; versions that Versions returns have "#" and the
+// whose key ends with a slash. An fs.Version is an ETag with its quotes, as the store gives it, or where it gives
+// none, or a weak one, made of the object's time and size, which are compared with each answer; versions that Versions returns have "#" and the
 // store's version id after it.
 //
 // # Rules

@@ -27,11 +27,14 @@ type fake struct {
 	bucket string
 	// before sees each request, and answers it itself if it returns true.
 	before func(w http.ResponseWriter, r *http.Request) bool
+	// tag returns the ETag that is told; nil = a good one. No condition matches another one.
+	tag func(o fakeObject) string
 
 	mu      sync.Mutex // guards all below
 	objects map[string]fakeObject
 	uploads map[string]*fakeUpload
 	last    int
+	clock   time.Time     // of the newest object, where tag is set: each has a second of its own
 	headers []http.Header // of all requests that write
 }
 
@@ -195,10 +198,37 @@ func (f *fake) check(h http.Header, key string) error {
 		return fakeError{http.StatusPreconditionFailed, "PreconditionFailed"}
 	case match != "" && !there:
 		return fakeError{http.StatusNotFound, "NoSuchKey"}
-	case match != "" && match != now.etag:
+	case match != "" && (f.tag != nil || match != now.etag):
 		return fakeError{http.StatusPreconditionFailed, "PreconditionFailed"}
 	}
 	return nil
+}
+
+// told returns the ETag that the store tells of an object.
+func (f *fake) told(o fakeObject) string {
+	if f.tag != nil {
+		return f.tag(o)
+	}
+	return o.etag
+}
+
+// keep stores an object.
+func (f *fake) keep(key string, o fakeObject) fakeObject {
+	if f.tag != nil {
+		f.clock = f.clock.Add(time.Second)
+		if f.clock.Before(o.modified) {
+			f.clock = o.modified
+		}
+		o.modified = f.clock
+	}
+	f.objects[key] = o
+	return o
+}
+
+func setTag(h http.Header, tag string) {
+	if tag != "" {
+		h.Set("Etag", tag)
+	}
 }
 
 func kept(h http.Header) http.Header {
@@ -226,7 +256,7 @@ func (f *fake) source(r *http.Request) (fakeObject, error) {
 	switch match := r.Header.Get("X-Amz-Copy-Source-If-Match"); {
 	case !there:
 		return fakeObject{}, fakeError{http.StatusNotFound, "NoSuchKey"}
-	case match != "" && match != o.etag:
+	case match != "" && (f.tag != nil || match != o.etag):
 		return fakeObject{}, fakeError{http.StatusPreconditionFailed, "PreconditionFailed"}
 	}
 	return o, nil
@@ -259,11 +289,11 @@ func (f *fake) put(w http.ResponseWriter, r *http.Request, key string, body []by
 	if copies && r.Header.Get("X-Amz-Metadata-Directive") != "REPLACE" {
 		o.header = from.header
 	}
-	f.objects[key] = o
+	o = f.keep(key, o)
 	if copies {
-		return &copied{XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: o.etag, LastModified: o.modified.UTC().Format(time.RFC3339)}, nil
+		return &copied{XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: f.told(o), LastModified: o.modified.UTC().Format(time.RFC3339)}, nil
 	}
-	w.Header().Set("Etag", o.etag)
+	setTag(w.Header(), f.told(o))
 	w.WriteHeader(http.StatusOK)
 	return nil, nil
 }
@@ -273,11 +303,11 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) error {
 	if !there {
 		return fakeError{http.StatusNotFound, "NoSuchKey"}
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != o.etag {
+	if match := r.Header.Get("If-Match"); match != "" && (f.tag != nil || match != o.etag) {
 		return fakeError{http.StatusPreconditionFailed, "PreconditionFailed"}
 	}
 	maps.Copy(w.Header(), o.header)
-	w.Header().Set("Etag", o.etag)
+	setTag(w.Header(), f.told(o))
 	w.Header().Set("Last-Modified", o.modified.UTC().Format(http.TimeFormat))
 	data, status := o.data, http.StatusOK
 	if ranged := r.Header.Get("Range"); ranged != "" {
@@ -313,8 +343,10 @@ type listed struct {
 }
 
 type listedObject struct {
-	Key, ETag, LastModified string
-	Size                    int
+	Key          string
+	ETag         string `xml:",omitempty"`
+	LastModified string
+	Size         int
 }
 
 func (f *fake) list(q url.Values) (any, error) {
@@ -355,7 +387,7 @@ func (f *fake) list(q url.Values) (any, error) {
 			continue
 		}
 		o := f.objects[key]
-		out.Contents = append(out.Contents, listedObject{encode(key), o.etag, o.modified.UTC().Format(time.RFC3339), len(o.data)})
+		out.Contents = append(out.Contents, listedObject{encode(key), f.told(o), o.modified.UTC().Format(time.RFC3339), len(o.data)})
 	}
 	return out, nil
 }

@@ -103,12 +103,12 @@ func (f *fake) complete(r *http.Request, key, id string, body []byte) (any, erro
 	}
 	o := newObject(data, f.uploads[id].header)
 	o.etag = fmt.Sprintf(`"%x-%d"`, sums.Sum(nil), len(in.Part))
-	f.objects[key] = o
+	o = f.keep(key, o)
 	delete(f.uploads, id)
 	return &struct {
 		XMLName xml.Name `xml:"CompleteMultipartUploadResult"`
 		ETag    string
-	}{ETag: o.etag}, nil
+	}{ETag: f.told(o)}, nil
 }
 
 type listedUpload struct {

@@ -75,6 +75,10 @@ const versionMark = `"#`
 
 // splitVersion returns the ETag, as the store gave it, and the version id, which may be "".
 func splitVersion(v fs.Version) (etag, id string) {
+	if isSoft(v) {
+		etag, id, _ = strings.Cut(string(v), "#")
+		return etag, id
+	}
 	i := strings.LastIndex(string(v), versionMark)
 	if i < 0 {
 		return string(v), ""

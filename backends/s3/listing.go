@@ -148,7 +148,7 @@ func (p *pager) files(out *s3.ListObjectsV2Output) (files []held, last string) {
 			continue
 		}
 		files = append(files, held{
-			Name: name, Size: aws.ToInt64(o.Size), Stored: aws.ToTime(o.LastModified), Version: fs.Version(aws.ToString(o.ETag)),
+			Name: name, Size: aws.ToInt64(o.Size), Stored: aws.ToTime(o.LastModified), Version: versionOf(o.ETag, o.LastModified, aws.ToInt64(o.Size)),
 		})
 	}
 	return files, last

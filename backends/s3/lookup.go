@@ -115,7 +115,7 @@ func (b *Backend) head(ctx context.Context, op, key, versionID string) (fs.Info,
 	}
 	info := fs.Info{
 		Key: key, Type: fs.File, Size: aws.ToInt64(out.ContentLength), Stored: aws.ToTime(out.LastModified),
-		Version: fs.Version(aws.ToString(out.ETag)), MIME: aws.ToString(out.ContentType),
+		Version: versionOf(out.ETag, out.LastModified, aws.ToInt64(out.ContentLength)), MIME: aws.ToString(out.ContentType),
 	}
 	info.ModTime = info.Stored
 	if !decodeAttributes(&info, out.Metadata) {
@@ -149,7 +149,7 @@ func (b *Backend) explain(ctx context.Context, in *s3.HeadObjectInput, cause err
 
 // target reads the target of a symlink that is the object's contents.
 func (b *Backend) target(ctx context.Context, key string, v fs.Version) (string, error) {
-	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.opts.Bucket, Key: aws.String(b.raw(key)), IfMatch: ptr(string(v))})
+	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.opts.Bucket, Key: aws.String(b.raw(key)), IfMatch: match(v)})
 	if err != nil {
 		return "", b.fail("readlink", key, err)
 	}

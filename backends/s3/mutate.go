@@ -96,7 +96,7 @@ func (b *Backend) Remove(ctx context.Context, key string, o fs.RemoveOptions) er
 		return err
 	}
 	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{
-		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(target)), IfMatch: ptr(string(o.Cond.IfVersion)),
+		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(target)), IfMatch: match(o.Cond.IfVersion),
 	})
 	err = b.fail(op, key, err)
 	if err != nil && o.Cond == (fs.Cond{}) && gone(fs.KindOf(err)) {
@@ -159,7 +159,7 @@ func (b *Backend) copyObject(ctx context.Context, c copying) (fs.Info, error) {
 	}
 	in := &s3.CopyObjectInput{
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(target)), CopySource: aws.String(b.source(source, c.versionID)),
-		CopySourceIfMatch: ptr(string(from.Version)), IfMatch: ptr(string(c.o.Dst.IfVersion)),
+		CopySourceIfMatch: match(from.Version), IfMatch: match(c.o.Dst.IfVersion),
 	}
 	if c.o.Dst.IfAbsent {
 		in.IfNoneMatch = aws.String("*")
@@ -177,9 +177,9 @@ func (b *Backend) copyObject(ctx context.Context, c copying) (fs.Info, error) {
 	if out.CopyObjectResult == nil {
 		return fs.Info{}, &fs.Error{Op: c.op, Path: c.dst, Kind: fs.UnknownOutcome, Err: errors.New("the store did not say what it made")}
 	}
-	info := knownInfo(c.dst, aws.ToString(out.CopyObjectResult.ETag), from.Size, aws.ToTime(out.CopyObjectResult.LastModified), meta)
+	info, err := b.made(ctx, c.op, c.dst, target, out.CopyObjectResult.ETag, from.Size, aws.ToTime(out.CopyObjectResult.LastModified), meta)
 	info.Type, info.Link = from.Type, from.Link
-	return info, nil
+	return info, err
 }
 
 func (b *Backend) source(path, versionID string) string {

@@ -39,6 +39,7 @@ func (b *Backend) Probe(ctx context.Context) (fs.Caps, error) {
 type prober struct {
 	b    *Backend
 	raw  string // of the scratch key
+	soft bool   // the store names no versions
 	caps fs.Caps
 	err  error
 }
@@ -50,17 +51,17 @@ func (p *prober) run(ctx context.Context) error {
 	p.listing(ctx)
 	absent := p.kept(p.put(ctx, func(in *s3.PutObjectInput) { in.IfNoneMatch = aws.String("*") }))
 	match := p.kept(p.put(ctx, func(in *s3.PutObjectInput) { in.IfMatch = aws.String(stale) }))
-	p.caps.CondWrite = guarantee(absent && match)
+	p.caps.CondWrite = p.guarantee(absent && match)
 	copied := p.kept(p.copy(ctx))
-	p.caps.CondCopy, p.caps.CondMeta = guarantee(copied), guarantee(copied)
+	p.caps.CondCopy, p.caps.CondMeta = p.guarantee(copied), p.guarantee(copied)
 	_, err := p.b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &p.b.opts.Bucket, Key: &p.raw, IfMatch: aws.String(stale)})
-	p.caps.CondRemove = guarantee(p.kept(err))
+	p.caps.CondRemove = p.guarantee(p.kept(err))
 	p.versioning(ctx)
 	return p.err
 }
 
-func guarantee(kept bool) fs.Guarantee {
-	if kept {
+func (p *prober) guarantee(kept bool) fs.Guarantee {
+	if kept && !p.soft {
 		return fs.Atomic
 	}
 	return fs.Advisory
@@ -88,7 +89,10 @@ func (p *prober) put(ctx context.Context, with func(*s3.PutObjectInput)) error {
 	if with != nil {
 		with(in)
 	}
-	_, err := p.b.client.PutObject(ctx, in)
+	out, err := p.b.client.PutObject(ctx, in)
+	if err == nil {
+		p.soft = isSoft(versionOf(out.ETag, nil, 0))
+	}
 	return err
 }
 

@@ -43,12 +43,14 @@ func asReader(r *reader, err error) (fs.Reader, error) {
 }
 
 func (b *Backend) read(ctx context.Context, key string, o fs.ReadOptions) (*reader, error) {
-	in := &s3.GetObjectInput{Bucket: &b.opts.Bucket, Key: aws.String(b.raw(key)), IfMatch: ptr(string(o.IfVersion))}
+	want := o.IfVersion
+	in := &s3.GetObjectInput{Bucket: &b.opts.Bucket, Key: aws.String(b.raw(key))}
 	if etag, id := splitVersion(o.Version); id != "" {
 		in.VersionId = &id
 	} else if etag != "" {
-		in.IfMatch = &etag
+		want = fs.Version(etag)
 	}
+	in.IfMatch = match(want)
 	switch {
 	case o.Len > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", o.Off, o.Off+o.Len-1))
@@ -64,13 +66,17 @@ func (b *Backend) read(ctx context.Context, key string, o fs.ReadOptions) (*read
 		return nil, err
 	}
 	info := fs.Info{
-		Key: key, Type: fs.File, Size: aws.ToInt64(out.ContentLength), Stored: aws.ToTime(out.LastModified),
-		Version: fs.Version(aws.ToString(out.ETag)), MIME: aws.ToString(out.ContentType),
+		Key: key, Type: fs.File, Size: aws.ToInt64(out.ContentLength), Stored: aws.ToTime(out.LastModified), MIME: aws.ToString(out.ContentType),
 	}
-	if total, ok := totalSize(aws.ToString(out.ContentRange)); ok {
-		info.Size = total
+	if out.ContentRange != nil {
+		info.Size = totalSize(*out.ContentRange)
 	}
+	info.Version = versionOf(out.ETag, out.LastModified, info.Size)
 	info.ModTime = info.Stored
+	if err := b.checkRead(key, o, want, out, info); err != nil {
+		_ = out.Body.Close() // nothing was read of it
+		return nil, err
+	}
 	body := out.Body
 	if inBody := decodeAttributes(&info, out.Metadata); inBody {
 		info.Type = fs.Symlink
@@ -93,11 +99,30 @@ func (b *Backend) readEnd(ctx context.Context, key string, o fs.ReadOptions, cau
 	return &reader{b: b, body: io.NopCloser(strings.NewReader("")), info: info}, nil
 }
 
-// totalSize reads the size of the whole object from "bytes 0-9/100".
-func totalSize(contentRange string) (int64, bool) {
-	_, total, ok := strings.Cut(contentRange, "/")
-	n, err := strconv.ParseInt(total, 10, 64)
-	return n, ok && err == nil && n >= 0
+// checkRead returns nil if an answer is of the version that is wanted and begins where it was asked to.
+func (b *Backend) checkRead(key string, o fs.ReadOptions, want fs.Version, out *s3.GetObjectOutput, info fs.Info) error {
+	cannot := func(text string) error {
+		return &fs.Error{Op: "read", Path: key, Kind: fs.Unsupported, Err: errors.New("the store of bucket " + b.opts.Bucket + " " + text)}
+	}
+	begins := fmt.Sprintf("bytes %d-", o.Off)
+	switch {
+	case o.Off > 0 && !strings.HasPrefix(aws.ToString(out.ContentRange), begins):
+		return cannot("does not give parts of this object")
+	case isSoft(info.Version) && (out.LastModified == nil || info.Size < 0):
+		return cannot("gives no ETag, and no time or size, by which versions of this object could be told apart")
+	case isSoft(want) && want != info.Version:
+		return &fs.Error{Op: "read", Path: key, Kind: fs.Conflict}
+	}
+	return nil
+}
+
+// totalSize reads the size of the whole object from "bytes 0-9/100"; -1 = it is not told.
+func totalSize(contentRange string) int64 {
+	_, total, _ := strings.Cut(contentRange, "/")
+	if n, err := strconv.ParseInt(total, 10, 64); err == nil && n >= 0 {
+		return n
+	}
+	return -1
 }
 
 // reader is an open range.

@@ -2,6 +2,9 @@ package s3
 
 import (
 	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -13,7 +16,7 @@ func (b *Backend) before(ctx context.Context, op, key string, c fs.Cond, writeID
 	if c.IfVersion != "" {
 		target = b.resolve(ctx, key)
 	}
-	if c == (fs.Cond{}) || g == fs.Atomic {
+	if c == (fs.Cond{}) || g == fs.Atomic && !isSoft(c.IfVersion) {
 		return target, fs.Info{}, nil
 	}
 	info, err := b.head(ctx, op, target, "")
@@ -76,4 +79,21 @@ func unknown(op, key string, err error, kind fs.Kind) error {
 		return err
 	}
 	return &fs.Error{Op: op, Path: key, Kind: fs.UnknownOutcome, Err: err, Hint: "the same write may be tried again"}
+}
+
+// made returns what a write has made. A store that gives no ETag, or a weak one, is asked for what names the version instead.
+func (b *Backend) made(ctx context.Context, op, key, target string, etag *string, size int64, stored time.Time, o fs.WriteOptions) (fs.Info, error) {
+	known := knownInfo(key, aws.ToString(etag), size, stored, o)
+	if !isSoft(versionOf(etag, nil, size)) {
+		return known, nil
+	}
+	info, err := b.head(ctx, op, target, "")
+	switch {
+	case err != nil && fs.KindOf(err) != fs.NotExist:
+		return fs.Info{}, unknown(op, key, err, fs.KindOf(err))
+	case err != nil, info.WriteID != o.WriteID:
+		return fs.Info{}, &fs.Error{Op: op, Path: key, Kind: fs.Conflict} // somebody else has come directly after
+	}
+	known.Version, known.Stored = info.Version, info.Stored
+	return known, nil
 }

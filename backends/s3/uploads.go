@@ -57,7 +57,7 @@ func (b *Backend) CopyPart(ctx context.Context, u fs.Upload, n int, src fs.CopyR
 func (b *Backend) copyPart(ctx context.Context, u fs.Upload, n int, src fs.CopyRange, versionID string) (fs.Part, error) {
 	out, err := b.client.UploadPartCopy(ctx, &s3.UploadPartCopyInput{
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(u.Key)), UploadId: &u.ID, PartNumber: aws.Int32(int32(n)),
-		CopySource: aws.String(b.source(b.resolve(ctx, src.Key), versionID)), CopySourceIfMatch: ptr(string(src.Version)),
+		CopySource: aws.String(b.source(b.resolve(ctx, src.Key), versionID)), CopySourceIfMatch: match(src.Version),
 		CopySourceRange: aws.String(fmt.Sprintf("bytes=%d-%d", src.Off, src.Off+src.Size-1)),
 	}, signedBody)
 	if err != nil {
@@ -93,7 +93,7 @@ func (b *Backend) CompleteUpload(ctx context.Context, u fs.Upload, parts []fs.Pa
 		return done, err
 	}
 	in := &s3.CompleteMultipartUploadInput{
-		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(u.Key)), UploadId: &u.ID, IfMatch: ptr(string(o.Cond.IfVersion)),
+		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(u.Key)), UploadId: &u.ID, IfMatch: match(o.Cond.IfVersion),
 		MultipartUpload: &types.CompletedMultipartUpload{},
 	}
 	if o.Cond.IfAbsent {
@@ -112,7 +112,7 @@ func (b *Backend) CompleteUpload(ctx context.Context, u fs.Upload, parts []fs.Pa
 	if err != nil {
 		return b.settle(ctx, op, u.Key, u.Key, o.Cond, o.WriteID, err)
 	}
-	return knownInfo(u.Key, aws.ToString(out.ETag), size, time.Now().Round(0), withCopiedMeta(o)), nil
+	return b.made(ctx, op, u.Key, u.Key, out.ETag, size, time.Now().Round(0), withCopiedMeta(o))
 }
 
 // AbortUpload forgets one.

@@ -43,7 +43,7 @@ func (b *Backend) Versions(ctx context.Context, key string, o fs.ListOptions) (f
 		}
 		page.Infos = append(page.Infos, fs.Info{
 			Key: key, Type: fs.File, Size: aws.ToInt64(v.Size), ModTime: aws.ToTime(v.LastModified), Stored: aws.ToTime(v.LastModified),
-			Version: fs.Version(aws.ToString(v.ETag) + "#" + aws.ToString(v.VersionId)), Partial: true,
+			Version: versionOf(v.ETag, v.LastModified, aws.ToInt64(v.Size)) + fs.Version("#"+aws.ToString(v.VersionId)), Partial: true,
 		})
 	}
 	next, ok := decodeKey(aws.ToString(out.NextKeyMarker), string(out.EncodingType))

@@ -47,7 +47,7 @@ func (b *Backend) put(ctx context.Context, key string, body *io.SectionReader, o
 	}
 	in := &s3.PutObjectInput{
 		Bucket: &b.opts.Bucket, Key: aws.String(b.raw(target)), Body: body, ContentLength: aws.Int64(body.Size()),
-		ContentType: ptr(o.MIME), Metadata: attributes, IfMatch: ptr(string(o.Cond.IfVersion)),
+		ContentType: ptr(o.MIME), Metadata: attributes, IfMatch: match(o.Cond.IfVersion),
 	}
 	if o.Cond.IfAbsent {
 		in.IfNoneMatch = aws.String("*")
@@ -62,7 +62,7 @@ func (b *Backend) put(ctx context.Context, key string, body *io.SectionReader, o
 	if err != nil {
 		return b.settle(ctx, op, key, target, o.Cond, o.WriteID, err)
 	}
-	return knownInfo(key, aws.ToString(out.ETag), body.Size(), time.Now().Round(0), withCopiedMeta(o)), nil
+	return b.made(ctx, op, key, target, out.ETag, body.Size(), time.Now().Round(0), withCopiedMeta(o))
 }
 
 // overMarker reports whether a write that wants to be the first was refused because of a delete marker: some stores take it

@@ -30,7 +30,7 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 		if !info.Implicit && m.at.version == "" {
 			m.at.version = markerVersion
 		}
-	case m.at.key == "" && m.at.version == info.Version:
+	case m.at.key == "" && m.at.isOf(n, info):
 		if f, ok := n.(*file); ok && (f.checked != 0 || !mayBeLink(info)) {
 			f.checked = t.now
 		}
@@ -38,6 +38,11 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 	default:
 		t.replaceFound(x, name, info)
 	}
+}
+
+// isOf reports whether info tells of the version that n has in the store. Bytes of another size are others, whatever the store calls them.
+func (at base) isOf(n inode, info *fs.Info) bool {
+	return at.version == info.Version && (n.kind() != kindFile || info.Type != fs.File || info.Size < 0 || info.Size == at.size)
 }
 
 // isBeingWritten reports whether somebody has a file open for writing, or has written what is not committed yet: where the store has
@@ -259,7 +264,7 @@ func (t *tx) compare(f *file, info fs.Info, gone bool) inode {
 	case gone:
 		t.vanish(x, name)
 		return nil
-	case f.m.at.version == info.Version && info.Type == fs.File:
+	case f.m.at.isOf(f, &info) && info.Type == fs.File:
 		f.checked = t.now
 		t.dress(f, info)
 		return f

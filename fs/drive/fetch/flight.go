@@ -192,11 +192,21 @@ func (f *flight) request(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	err = f.receive(ctx, r)
+	if err = s.check(r); err == nil {
+		err = f.receive(ctx, r)
+	}
 	if closed := r.Close(); err == nil && !f.arrived() {
 		err = closed
 	}
 	return cause(ctx, err)
+}
+
+// check returns nil if what is being read has the size of the version: a store may call other bytes the same.
+func (s *source) check(r fs.Reader) error {
+	if size := r.Info().Size; size > 0 && size != s.size {
+		return &fs.Error{Op: "read", Path: s.id.key, Kind: fs.Conflict}
+	}
+	return nil
 }
 
 func (f *flight) limit() int64 {

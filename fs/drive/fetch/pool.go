@@ -135,7 +135,7 @@ func (p *Pool) count(requests, bytes, retries int64) {
 func (p *Pool) Open(b fs.Backend, key string, v fs.Version, size int64, f *blockcache.File) *Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k := sourceKey{backend: b, key: key, version: v, cached: f != nil}
+	k := sourceKey{backend: b, key: key, version: v, size: size, cached: f != nil}
 	shared := reflect.TypeOf(b).Comparable()
 	var src *source
 	if shared {

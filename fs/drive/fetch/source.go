@@ -15,6 +15,7 @@ type sourceKey struct {
 	backend fs.Backend
 	key     string
 	version fs.Version
+	size    int64
 	cached  bool
 }
 

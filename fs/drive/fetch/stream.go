@@ -230,7 +230,10 @@ func (st *Stream) direct(ctx context.Context, p []byte, off int64) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.ReadFull(r, p)
+	n := 0
+	if err = s.check(r); err == nil {
+		n, err = io.ReadFull(r, p)
+	}
 	s.pool.count(1, int64(n), 0)
 	return errors.Join(err, r.Close())
 }
