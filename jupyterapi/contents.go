@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -115,6 +116,7 @@ func (c *call) condition(p fs.Path) (condition, error) {
 	if match == "" && none == "" {
 		return condition{}, nil
 	}
+	c.lookAnew()
 	e, there, err := c.exists(p)
 	if err != nil {
 		return condition{}, err
@@ -142,6 +144,10 @@ func (c *call) condition(p fs.Path) (condition, error) {
 	cond.version = version
 	return cond, nil
 }
+
+// lookAnew has what the rest of the request says of files be what their stores have now: who compares it with what he has read means to
+// overwrite it.
+func (c *call) lookAnew() { c.r = c.r.WithContext(fs.WithSince(c.ctx(), time.Now())) }
 
 // hasTag reports whether a list of entity tags names the hash. A proxy that packs answers makes tags weak, or marks them.
 func hasTag(list, sum string) bool {
@@ -202,8 +208,22 @@ func getContents(c *call) error {
 	}
 	var hashed fs.Version
 	if q.hash {
+		if !q.content { // JupyterLab asks so before it saves
+			c.lookAnew()
+		}
 		if m.hash, hashed, err = c.sum(p); err != nil {
-			return err
+			return c.openError(p, err)
+		}
+		if hashed != m.attr.Version {
+			if e, err = c.stat(p); err != nil {
+				return err
+			}
+			hash := m.hash
+			m = c.model(c.ctx(), p, e.Attr)
+			if err := checkType(&m, q.kind); err != nil {
+				return err
+			}
+			m.hash = hash
 		}
 		if hasTag(c.r.Header.Get("If-None-Match"), m.hash) {
 			m.headers(c)

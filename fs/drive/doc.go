@@ -20,7 +20,8 @@
 //     that goes to [fs.PartialName], with zeros in their place.
 //   - What is written in place is seen through the mount at once, by the API and live documents when it is committed. A handle of theirs
 //     stays at the version that it was opened at.
-//   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL. What the store has replaced is a new
+//   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL, and at once for a save on a condition and
+//     for who says so ([fs.WithSince]). What the store has replaced is a new
 //     node. While the store cannot be reached, what is known serves, after a restart too: see [Options].Listings. What is not known is
 //     asked for until the store has been out of reach for [Options].Deadline. The drive asks it all the time whether it is back, and
 //     whether it lets the drive in again if it does not.

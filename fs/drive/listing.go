@@ -200,14 +200,18 @@ func (d *Drive) foundIno(info *fs.Info) uint64 {
 	}
 }
 
-// revalidate asks the store whether the file is the one that it has, unless it was asked a moment ago. It returns the node that has
-// the name now, nil if none has.
+// revalidate asks the store whether the file is the one that it has, unless it was asked a moment ago, and since the time that ctx may carry.
+// It returns the node that has the name now, nil if none has.
 func (f *file) revalidate(ctx context.Context) (inode, error) {
 	d := f.d
+	oldest := time.Now().Add(-d.opts.ContentsTTL)
+	if since := fs.SinceOf(ctx); since.After(oldest) {
+		oldest = since
+	}
 	d.mu.RLock()
 	key, named := f.path()
 	due := named && f.m.at.key == "" && f.m.at.version != "" && d.pending[keyed{key, false}] == nil && !isBeingWritten(f) &&
-		time.Now().UnixNano()-f.checked > int64(d.opts.ContentsTTL) && !d.isOffline()
+		f.checked < oldest.UnixNano() && !d.isOffline()
 	d.mu.RUnlock()
 	if !due {
 		return f, nil

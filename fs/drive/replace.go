@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -42,13 +43,16 @@ func (d *Drive) find(ctx context.Context, rel string) (*dir, string, error) {
 	}
 }
 
-// Replace makes r the contents of a file. It is durable on this machine when Replace returns, and with [CloseUpload] in the store.
+// Replace makes r the contents of a file. A condition is compared with what the store has now, if it can be reached. It is durable on this machine when Replace returns, and with [CloseUpload] in the store.
 func (d *Drive) Replace(ctx context.Context, rel string, r io.Reader, o fs.ReplaceOptions) (out fs.Replaced, err error) {
 	if err := ctx.Err(); err != nil {
 		return out, fs.Wrap("replace", rel, err)
 	}
 	if d.opts.ReadOnly {
 		return out, fail("replace", rel, fs.ReadOnly)
+	}
+	if o.IfVersion != "" && fs.SinceOf(ctx).IsZero() {
+		ctx = fs.WithSince(ctx, time.Now())
 	}
 	x, name, err := d.find(ctx, rel)
 	if err != nil {

@@ -51,13 +51,13 @@ func (h *hashes) put(k hashKey, s Sum) {
 }
 
 // Hash returns the sha256 of a file's bytes and the version they are of. It reads the file only if it has not done so at this
-// version.
+// version. Where ctx carries a time ([fs.WithSince]) the version is what the store has.
 func (t *Tree) Hash(ctx context.Context, n fs.Node) (Sum, fs.Version, error) {
 	a, err := n.Attr(ctx)
 	if err != nil {
 		return Sum{}, "", err
 	}
-	if s, ok := t.hashes.get(hashKey{n.Ino(), a.Version}); ok {
+	if s, ok := t.hashes.get(hashKey{n.Ino(), a.Version}); ok && fs.SinceOf(ctx).IsZero() {
 		return s, a.Version, nil
 	}
 	h, err := n.Open(ctx, fs.OpenRead)
@@ -69,13 +69,17 @@ func (t *Tree) Hash(ctx context.Context, n fs.Node) (Sum, fs.Version, error) {
 	if err != nil {
 		return Sum{}, "", err
 	}
+	k := hashKey{h.Node().Ino(), before.Version}
+	if s, ok := t.hashes.get(k); ok {
+		return s, before.Version, nil
+	}
 	d := sha256.New()
 	if _, err := io.CopyBuffer(d, io.NewSectionReader(readerAt{ctx, h}, 0, 1<<62), make([]byte, 256<<10)); err != nil {
 		return Sum{}, "", fs.Wrap("hash", "", err)
 	}
 	s := Sum(d.Sum(nil))
 	if after, err := h.Attr(ctx); err == nil && after.Version == before.Version {
-		t.hashes.put(hashKey{n.Ino(), before.Version}, s)
+		t.hashes.put(k, s)
 	}
 	return s, before.Version, nil
 }
