@@ -13,7 +13,7 @@
 //   - Changes of names and attributes touch only memory and the journal. Close and fsync commit what was written to the journal; from
 //     then on it survives a crash of the daemon. fsync makes it durable against loss of power as well.
 //   - The store hears of a change about a second later; a second save, a rename over or a removal before that makes one request of
-//     all, or none. What is written to a file that stays open is committed, and uploaded, after 30 seconds without a write, at the
+//     all, or none. A file that is saved again and again is uploaded every 10 seconds. What is written to a file that stays open is committed, and uploaded, after 30 seconds without a write, at the
 //     latest 5 minutes after the first.
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
 //     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict. If bytes under what was written are gone,

@@ -269,8 +269,9 @@ func TestSavedAllTheTime(t *testing.T) {
 					p.write("f", []byte{byte(i)}, i%2 == 0)
 					time.Sleep(time.Second / 2)
 				}
-				if n := b.Requests()["put"]; n < 2 || n > 3 {
-					t.Errorf("%d uploads in 15 minutes", n)
+				each := savedMax + takes
+				if n := b.Requests()["put"]; n < int(15*time.Minute/(each+settleAfter)) || n > int(15*time.Minute/each)+1 {
+					t.Errorf("%d uploads in 15 minutes, want one in %v", n, each)
 				}
 				p.must("Close", p.d.Close(p.ctx))
 			})

@@ -10,6 +10,7 @@ import (
 const (
 	settleAfter = time.Second      // after a close, an fsync or a change of names
 	idleAfter   = 30 * time.Second // while a file is open for writing
+	savedMax    = 10 * time.Second // after the first of many closes, fsyncs or changes of names, while more of them come
 	ageMax      = 5 * time.Minute  // in all, however often it changes
 )
 
@@ -26,9 +27,10 @@ const markerVersion version = "dir"
 type pending struct {
 	pendingRecord
 	due    time.Time
-	again  bool // it was changed since a worker has begun with it
-	unsure bool // a write may have reached the store whose answer did not come back
-	tries  int  // failures in a row
+	saved  time.Time // when it was first saved since the store was last told of it; zero = it was not
+	again  bool      // it was changed since a worker has begun with it
+	unsure bool      // a write may have reached the store whose answer did not come back
+	tries  int       // failures in a row
 	err    error
 	failed time.Time // when it did
 	stuck  blocker   // what it waits for
@@ -76,6 +78,9 @@ func (d *Drive) putPending(k keyed, p *pending) {
 // edit returns a copy of what is known of a key, to be changed: it takes the place of the other when the change is written down.
 func (t *tx) edit(k keyed) *pending {
 	p := &pending{pendingRecord: pendingRecord{key: k.key, dir: k.dir, since: t.now}}
+	if left := t.left[k]; left != nil {
+		p.since, p.saved = left.since, left.saved // it is made anew in the same change
+	}
 	if before := t.d.pending[k]; before != nil {
 		*p = *before
 		p.again = true
@@ -105,15 +110,30 @@ func (t *tx) wantAfter(n inode, wait time.Duration) {
 	if t.d.pending[k] == nil && x.m.at.key == "" && x.m.at.version != "" {
 		p := t.edit(k)
 		p.have = x.m.at.version
-		p.due = time.Now().Add(wait)
+		p.wait(wait)
 		return
 	}
 	before := t.d.pending[k]
 	p := t.edit(k)
 	p.tries, p.err = 0, nil
-	p.due = time.Now().Add(wait)
+	p.wait(wait)
 	if before != nil && before.tries == 0 && before.due.Before(p.due) && t.now-p.since > int64(ageMax) {
 		p.due = before.due // who saves all the time must not keep it from the store
+	}
+}
+
+// wait makes the key due after some time. Who saves again and again does not put it off for more than savedMax.
+func (p *pending) wait(wait time.Duration) {
+	now := time.Now()
+	p.due = now.Add(wait)
+	if wait > settleAfter {
+		return // it is open still
+	}
+	if p.saved.IsZero() {
+		p.saved = now
+	}
+	if last := p.saved.Add(savedMax); last.Before(p.due) {
+		p.due = last
 	}
 }
 
@@ -126,6 +146,10 @@ func (t *tx) leave(n inode) {
 	switch {
 	case before != nil && before.have == "" && !t.d.queue.working[k] && !before.unsure && !k.dir:
 		t.setPending(k, nil)
+		if t.left == nil {
+			t.left = map[keyed]*pending{}
+		}
+		t.left[k] = before
 	case before != nil, own, k.dir && !t.d.isLocal(n):
 		p := t.edit(k)
 		if before == nil && own {

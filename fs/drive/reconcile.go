@@ -356,7 +356,7 @@ func (d *Drive) stored(j *job, info fs.Info) error {
 func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	t.touchName(j.key)
 	p := t.edit(j.keyed)
-	p.have, p.unsure, p.tries, p.err, p.since = info.Version, false, 0, nil, t.now
+	p.have, p.unsure, p.tries, p.err, p.since, p.saved = info.Version, false, 0, nil, t.now, time.Time{}
 	if t.d.at(j.keyed) != j.n || j.n == nil {
 		p.due = time.Now()
 		return nil
@@ -377,7 +377,7 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	f.checked = t.now
 	now := m.get().content
 	if earliest := time.Now().Add(settleAfter); now != j.content && p.due.Before(earliest) {
-		p.due = earliest // what was saved meanwhile, perhaps for more than ageMax after the last time, begins to wait anew
+		p.due, p.saved = earliest, time.Now() // what was saved meanwhile, perhaps for more than ageMax after the last time, begins to wait anew
 	}
 	if now == j.content {
 		t.setAt(f, at)

@@ -25,6 +25,7 @@ type tx struct {
 	seen    map[inode]bool // what touched has
 	gone    []uint64
 	keys    []keyed
+	left    map[keyed]*pending // what was known of keys of which nothing is wanted any more
 	uploads []keyed
 	noted   []conflictRecord
 	after   []func() // run when all is written down

@@ -123,6 +123,7 @@ func (d *Drive) finish(k keyed, err error) {
 	}
 	p.tries++
 	p.err, p.failed = err, time.Now()
+	p.saved = time.Time{}
 	p.due = p.failed.Add(backoff(p.tries, err))
 	if p.tries == 3 || p.tries > 3 && p.tries%20 == 0 {
 		d.log.Warn("the store cannot be brought up to date", "key", k.key, "tries", p.tries, "error", err)
@@ -146,7 +147,7 @@ func backoff(tries int, err error) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// dueIn has a node's key brought up to date no later than after wait. The caller holds mu.
+// dueIn has a node's key, which was saved, brought up to date no later than after wait. The caller holds mu.
 func (d *Drive) dueIn(n inode, wait time.Duration) {
 	if !n.meta().named() {
 		return
@@ -155,11 +156,12 @@ func (d *Drive) dueIn(n inode, wait time.Duration) {
 	if p == nil || p.tries > 0 {
 		return
 	}
-	if at := time.Now().Add(wait); at.Before(p.due) {
-		p.due = at
-		d.queue.look(p.keyed())
-		d.queue.kick()
+	before := p.due
+	if p.wait(wait); p.due.After(before) {
+		p.due = before
 	}
+	d.queue.look(p.keyed())
+	d.queue.kick()
 }
 
 // blocker returns what a key must wait for, the zero value if for nothing. Whoever changes that wakes the key. The caller holds mu.
