@@ -5,24 +5,29 @@ import (
 	"container/list"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // budget is what the file system had to give when it was last asked. It is guarded by Cache.mu.
 type budget struct {
-	limit int64 // of the cache, so that MinFree stays free; 0 = not asked yet
-	until int64 // bytes that may be taken before it is asked again
+	limit int64     // of the cache, so that MinFree stays free; 0 = not asked yet
+	until int64     // bytes that may be taken before it is asked again
+	asked time.Time // when it was; a refusal is not told for longer than refusedFor
 }
+
+// refusedFor is how long the cache refuses what the file system had no room for without asking again: others may have made room.
+const refusedFor = time.Second
 
 // askEvery is how many bytes are taken between two questions to the file system.
 const askEvery = 16 << 20
 
-// limit returns how many bytes the cache may have. The caller holds mu.
+// limit returns how many bytes the cache may have, of which some are about to be taken. The caller holds mu.
 func (c *Cache) limit(taking int64) int64 {
 	c.free.until -= taking
-	if c.free.until <= 0 {
-		c.free = budget{limit: c.affordable(), until: askEvery}
+	if c.free.until <= 0 || c.used+taking > c.free.limit && time.Since(c.free.asked) >= refusedFor {
+		c.free = budget{limit: c.affordable(), until: askEvery, asked: time.Now()}
 	}
 	return min(c.opts.Limit, c.free.limit)
 }
@@ -73,7 +78,7 @@ func (c *Cache) giveBack(e *entry, bytes int64, evicted bool) {
 func (c *Cache) diskFull() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.free = budget{limit: c.used / 10 * 9, until: askEvery}
+	c.free = budget{limit: c.used / 10 * 9, until: askEvery, asked: time.Now()}
 }
 
 // makeRoom evicts until bytes fit, and some more, so that it is not needed for each write. Closed files that were used once go first, then
