@@ -180,6 +180,15 @@ func TestRequests(t *testing.T) {
 			}
 		}, map[string]int{"list": 2, "read": 2}) // its first part, and when that is read on the rest
 	})
+	t.Run("warm of a large file", func(t *testing.T) {
+		requests(t, filled(1, 40<<20), func(p program) {
+			for range 2 {
+				_, err := p.d.Warm(p.ctx, "data", nil)
+				p.must("Warm", err)
+			}
+			p.read("data/file 00000")
+		}, map[string]int{"list": 2, "read": 1})
+	})
 	t.Run("close, then chmod and utimes", func(t *testing.T) {
 		requests(t, mem.NewBackend(mem.BackendOptions{}), func(p program) {
 			p.write("script", text, false)

@@ -191,6 +191,11 @@ func (p *planner) align(from, to int64) blockcache.Range {
 	return blockcache.Range{Off: from, Len: to - from}
 }
 
+// follow has what is read from off on be a run from its first byte.
+func (p *planner) follow(off int64) {
+	p.runs = []*run{{start: off, next: off, ahead: off, window: p.most, grown: off}}
+}
+
 // lost notes that what was fetched ahead was thrown out before it was read: a smaller window is less in the way.
 func (p *planner) lost(off int64) {
 	if len(p.runs) == 0 || p.runs[0].window == 0 {

@@ -238,69 +238,32 @@ func (st *Stream) direct(ctx context.Context, p []byte, off int64) error {
 	return errors.Join(err, r.Close())
 }
 
-// Fill brings ranges into the cache and calls progress with the bytes of each that is there, from several goroutines. It fails with NoSpace if the
-// cache cannot keep them.
+// fillStep is how much Fill reads at a time.
+const fillStep = 1 << 20
+
+// Fill brings ranges into the cache, as a run does that is read from their start to their end, and calls progress with the bytes that are
+// there. It fails with NoSpace if the cache cannot keep them. Nothing else may be read through the stream meanwhile.
 func (st *Stream) Fill(ctx context.Context, ranges []blockcache.Range, progress func(int64)) error {
-	if progress == nil {
-		progress = func(int64) {}
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	pieces := make(chan blockcache.Range)
-	var workers sync.WaitGroup
-	for range st.src.pool.opts.PerFile {
-		workers.Go(func() {
-			for r := range pieces {
-				if err := st.fillPiece(ctx, r); err != nil {
-					cancel(err)
-					return
-				}
-				progress(r.Len)
-			}
-		})
-	}
-	st.split(ctx, ranges, pieces)
-	close(pieces)
-	workers.Wait()
-	return fs.Wrap("fill", st.src.id.key, context.Cause(ctx))
-}
-
-// split hands out ranges in pieces, cut where those of a window would be, until ctx ends.
-func (st *Stream) split(ctx context.Context, ranges []blockcache.Range, pieces chan<- blockcache.Range) {
+	buf := make([]byte, fillStep)
 	for _, r := range ranges {
+		st.mu.Lock()
+		st.plan.follow(r.Off)
+		st.mu.Unlock()
 		for off, end := r.Off, min(r.Off+r.Len, st.src.size); off < end; {
-			to := min((off/MaxRange+1)*MaxRange, end)
-			select {
-			case pieces <- blockcache.Range{Off: off, Len: to - off}:
-			case <-ctx.Done():
-				return
+			p := buf[:min((off/fillStep+1)*fillStep, end)-off]
+			if _, err := st.ReadAt(ctx, p, off); err != nil {
+				return fs.Wrap("fill", st.src.id.key, err)
 			}
-			off = to
+			if st.file == nil || len(st.file.Missing(off, int64(len(p)))) > 0 {
+				return fs.Wrap("fill", st.src.id.key, errNotCached)
+			}
+			off += int64(len(p))
+			if progress != nil {
+				progress(int64(len(p)))
+			}
 		}
 	}
-}
-
-// fillPiece brings one range.
-func (st *Stream) fillPiece(ctx context.Context, r blockcache.Range) error {
-	for {
-		ws := st.requestFill(r)
-		err := st.await(ctx, ws)
-		if !errors.Is(err, errAbandoned) {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-}
-
-func (st *Stream) requestFill(r blockcache.Range) []*waiter {
-	s := st.src
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.start(st, st.plan.align(r.Off, r.Off+r.Len), background)
-	ws, _ := s.wait(r, nil, false)
-	return ws
+	return nil
 }
 
 // Size returns the size of the version in bytes.
