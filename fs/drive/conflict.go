@@ -45,7 +45,7 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 	if isFile && !j.v.complete() && j.content != nil {
 		switch err := d.localize(ctx, f); {
 		case isGone(err):
-			return d.keepPart(ctx, j, &info)
+			return d.keepPart(j, &info)
 		case err != nil:
 			return err
 		}

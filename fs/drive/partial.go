@@ -22,16 +22,16 @@ func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
 	case err != nil && fs.KindOf(err) != fs.NotExist:
 		return err
 	case err != nil:
-		return d.keepPart(ctx, j, nil)
+		return d.keepPart(j, nil)
 	case info.Version == j.have && info.WriteID != d.writeID(j.key, j.gen):
-		return d.keepPart(ctx, j, &info)
+		return d.keepPart(j, &info)
 	}
 	return d.conflict(ctx, j)
 }
 
 // keepPart gives what was written to the job's file a name that says that it is a part: zeros are in the place of what neither the store
 // nor the cache has any more. The path is for what the store has there, nil if that is nothing.
-func (d *Drive) keepPart(ctx context.Context, j *job, info *fs.Info) error {
+func (d *Drive) keepPart(j *job, info *fs.Info) error {
 	f, ok := j.n.(*file)
 	if !ok || j.content == nil {
 		return fail("upload", j.key, fs.Stale) // nothing was written to it
@@ -45,7 +45,7 @@ func (d *Drive) keepPart(ctx context.Context, j *job, info *fs.Info) error {
 	}
 	c, err := f.hold("conflict", false)
 	if err != nil {
-		return nil //nolint:nilerr // it is no more, which the next look will see
+		return nil // it is no more, which the next look will see
 	}
 	defer func() {
 		d.mu.Lock()
