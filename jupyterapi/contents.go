@@ -231,12 +231,21 @@ func getContents(c *call) error {
 		}
 	}
 	if q.content {
-		err = c.getContent(m, q, hashed)
+		err = again(func() error { return c.getContent(m, q, hashed) })
 	} else {
 		m.headers(c)
 		err = c.replyJSON(http.StatusOK, m.append(nil))
 	}
 	c.s.publishContents("get", p, "")
+	return err
+}
+
+// again reads once more if others have replaced the file in the middle, before anything was sent of it: what is opened then is what there is now.
+func again(read func() error) error {
+	err := read()
+	if err != nil && fs.KindOf(err) == fs.Stale {
+		err = read()
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package jupyterapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,6 +18,9 @@ import (
 
 // chunkSize is how much of a file is in memory while it is sent, in bytes. It is a multiple of what base64 puts on lines.
 const chunkSize = 57 * 4096
+
+// wholeSize is the size in bytes up to which a file is read before the answer begins, so that a failure still has a status.
+const wholeSize = 4 << 20
 
 // base64Line is how many bytes of a file are on one line of base64.
 const base64Line = 57
@@ -186,12 +190,20 @@ func excerpt(cell nbformat.Cell) string {
 	return string(appendString(nil, source))
 }
 
-// getFile answers with a file as text or base64. Files of any size pass through a small buffer: a file that may be text is read
-// twice, once to find out.
+// getFile answers with a file as text or base64. Large files pass through a small buffer: one that may be text is read twice, once to
+// find out.
 func (c *call) getFile(m model, h fs.Handle, want string) error {
+	open := func() io.Reader { return reader(c.ctx(), h) }
+	if m.size <= wholeSize {
+		data, err := readAll(open(), m.size)
+		if err != nil {
+			return err
+		}
+		open = func() io.Reader { return bytes.NewReader(data) }
+	}
 	format := want
 	if format != "base64" {
-		isText, err := isUTF8(reader(c.ctx(), h))
+		isText, err := isUTF8(open())
 		switch {
 		case err != nil:
 			return err
@@ -216,15 +228,19 @@ func (c *call) getFile(m model, h fs.Handle, want string) error {
 	if format == "base64" {
 		send = sendBase64
 	}
-	if err := send(c.w, reader(c.ctx(), h)); err != nil {
-		// The status has been sent: cutting the connection is the only way left to say that the content is not whole.
-		if c.ctx().Err() == nil {
-			c.log().Warn("a file could not be sent to its end", "path", m.path, "err", err)
-		}
-		panic(http.ErrAbortHandler)
+	if err := send(c.w, open()); err != nil {
+		c.breakOff(m.path, err)
 	}
 	_, err := c.w.Write(m.appendTail([]byte{'"'}))
 	return ended(err)
+}
+
+// breakOff ends an answer of which the status was sent: cutting the connection is the only way left to say that the content is not whole.
+func (c *call) breakOff(p fs.Path, err error) {
+	if c.ctx().Err() == nil {
+		c.log().Warn("a file could not be sent to its end", "path", p, "err", err)
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // isUTF8 reports whether all of r is UTF-8.

@@ -1,6 +1,7 @@
 package jupyterapi
 
 import (
+	"bytes"
 	"errors"
 	"html"
 	"io"
@@ -26,6 +27,11 @@ func getFiles(c *call) error {
 	case e.Attr.Type() != fs.File:
 		return missing(p)
 	}
+	return again(func() error { return c.sendFile(p) })
+}
+
+// sendFile answers with the bytes of a file.
+func (c *call) sendFile(p fs.Path) error {
 	h, err := c.view.Open(c.ctx(), p, fs.OpenRead)
 	if err != nil {
 		return c.openError(p, err)
@@ -35,13 +41,50 @@ func getFiles(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.fileHeaders(p)
+	tag := ""
 	if !a.Mtime.IsZero() || a.Version != "" {
-		c.w.Header().Set("ETag", fileTag(a))
+		tag = fileTag(a)
+	}
+	in := &failing{r: handleReader{c.ctx(), h}}
+	var contents io.ReadSeeker = io.NewSectionReader(in, 0, a.Size)
+	if a.Size <= wholeSize && c.wantsAll(tag) {
+		data, err := readAll(contents, a.Size)
+		if err != nil {
+			return err
+		}
+		contents = bytes.NewReader(data)
+	}
+	c.fileHeaders(p)
+	if tag != "" {
+		c.w.Header().Set("ETag", tag)
 	}
 	c.w.packs = false // ranges count the bytes of the file
-	http.ServeContent(c.w, c.r, p.Base(), a.Mtime, io.NewSectionReader(handleReader{c.ctx(), h}, 0, a.Size))
+	http.ServeContent(c.w, c.r, p.Base(), a.Mtime, contents)
+	if in.err != nil {
+		c.breakOff(p, in.err)
+	}
 	return nil
+}
+
+// wantsAll reports whether the answer to the request will most likely have all bytes of a file with that tag.
+func (c *call) wantsAll(tag string) bool {
+	h := c.r.Header
+	known := h.Get("If-None-Match")
+	return c.r.Method == http.MethodGet && h.Get("Range") == "" && !strings.Contains(known, tag) && (known != "" || h.Get("If-Modified-Since") == "")
+}
+
+// failing remembers why a read has failed: http.ServeContent does not tell.
+type failing struct {
+	r   io.ReaderAt
+	err error
+}
+
+func (f *failing) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.r.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
 }
 
 // refuseForeignRead keeps pages of other sites from loading a visitor's files as scripts, pictures or workers.

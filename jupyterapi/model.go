@@ -142,7 +142,12 @@ func (m *model) headers(c *call) {
 
 // sum returns the SHA-256 of a file as hexadecimal digits, and the version it is of.
 func (c *call) sum(p fs.Path) (string, fs.Version, error) {
-	sum, version, err := c.view.Hash(c.ctx(), p)
+	var sum [sha256.Size]byte
+	var version fs.Version
+	err := again(func() (err error) {
+		sum, version, err = c.view.Hash(c.ctx(), p)
+		return err
+	})
 	if err != nil {
 		return "", "", err
 	}
