@@ -76,7 +76,7 @@ func (tx *Tx) skip(it *item, n uint64) {
 		it.clock, it.length = it.clock+n, it.length-n
 		return
 	}
-	rest := &item{}
+	rest := &item{clock: it.clock + n}
 	it.cut(rest, n)
 	it.content, it.length = rest.content, rest.length
 	it.clock += n

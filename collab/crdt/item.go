@@ -40,7 +40,7 @@ type item struct {
 	clock       uint64
 	length      uint64 // in clocks, for text in UTF-16 units
 	left, right *item
-	content     any    // by kind: []byte, []Value or units of these, Value, *format, *branch or *Subdoc
+	content     any    // by kind: []byte, Value, units of bytes or Values, *format, *branch or *Subdoc
 	seen        uint32 // the scan for a place that came by last; in a list with an index, its number there
 	flags       itemFlags
 	kind        kind
@@ -62,29 +62,40 @@ type units[T any] struct {
 	first uint64 // clock of the first one
 }
 
-// contents are the elements that an item holds.
+// contents are the bytes or Values that an item holds.
 func contents[T any](it *item) []T {
-	u, ok := it.content.(*units[T])
-	if !ok {
-		return it.content.([]T)
+	switch c := it.content.(type) {
+	case *units[T]:
+		at := it.clock - c.first
+		return c.list[at : at+it.length : at+it.length]
+	case T:
+		return []T{c}
+	default:
+		return c.([]T)
 	}
-	at := it.clock - u.first
-	return u.list[at : at+it.length : at+it.length]
 }
 
-// hold makes it the content, as units if it can be.
+// hold makes it the content: as units if there are several, and one Value as it is.
 func (it *item) hold(content any) {
 	it.content = content
-	if it.length == 1 {
-		return
-	}
 	switch c := content.(type) {
 	case []Value:
-		it.content = &units[Value]{c, it.clock}
+		if len(c) == 1 {
+			it.content = c[0]
+		} else {
+			it.content = &units[Value]{c, it.clock}
+		}
 	case []byte:
-		if uint64(len(c)) == it.length {
+		if it.length > 1 && uint64(len(c)) == it.length {
 			it.content = &units[byte]{c, it.clock}
 		}
+	}
+}
+
+// holdOne lets go of units of which the item holds but one Value.
+func (it *item) holdOne() {
+	if u, ok := it.content.(*units[Value]); ok && it.length == 1 {
+		it.content = u.list[it.clock-u.first]
 	}
 }
 
@@ -197,6 +208,9 @@ func textValues(text []byte) []Value {
 
 // last is the newest value of a map's item.
 func (it *item) last() Value {
+	if v, ok := it.content.(Value); ok {
+		return v
+	}
 	vs := it.values()
 	if len(vs) == 0 {
 		return Undefined{}
@@ -219,8 +233,10 @@ func (it *item) cut(right *item, n uint64) {
 		it.content, right.content = splitText(text, int(it.length), int(n))
 	} else { // it is shared, or there is none
 		right.content = it.content
+		right.holdOne()
 	}
 	it.length = n
+	it.holdOne()
 }
 
 // join appends the content of right, of the same kind.
@@ -379,6 +395,10 @@ func (it *item) writeContent(e encoder, offset uint64) {
 		it.content.(*branch).write(e)
 	case kindAny:
 		e.length(it.length - offset)
+		if v, ok := it.content.(Value); ok {
+			e.any(v)
+			return
+		}
 		for _, v := range contents[Value](it)[offset:] {
 			e.any(v)
 		}

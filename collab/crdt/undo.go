@@ -407,7 +407,7 @@ func (it *item) copy() item {
 		c.content = slices.Clone(it.text()) // cutting a text may write into it
 	case *branch:
 		c.content = content.blank()
-	case []Value, *units[Value]:
+	case *units[Value]:
 		c.content = contents[Value](it)
 	case *Subdoc:
 		c.content = subdocFrom(content.guid, content.options())
