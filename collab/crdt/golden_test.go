@@ -233,3 +233,21 @@ func TestRedoneValuesStayApart(t *testing.T) {
 		t.Errorf("array = %s, want [1,2,9,3,4]", got)
 	}
 }
+
+// TestKnownValuesAreSkipped applies a struct of which all values but the last are known.
+func TestKnownValuesAreSkipped(t *testing.T) {
+	for n := 1; n < 4; n++ {
+		d, other := newDoc(), crdt.New(crdt.Options{})
+		a := d.Array("a")
+		for i := range n + 1 {
+			if i == n {
+				must(other.ApplyUpdate(d.EncodeStateAsUpdate(nil), ""))
+			}
+			change(t, d, func(tx *crdt.Tx) error { return a.Push(tx, crdt.Number(i)) })
+		}
+		must(other.ApplyUpdate(d.EncodeStateAsUpdate(nil), ""))
+		if got, want := string(crdt.AppendJSON(nil, other.Array("a"))), string(crdt.AppendJSON(nil, a)); got != want {
+			t.Errorf("array = %s, want %s", got, want)
+		}
+	}
+}
