@@ -63,16 +63,29 @@ type Info struct {
 	MIME            string
 	Mode            uint32 // permission bits, valid if HasMode
 	HasMode         bool
-	Link            string // target of a symlink
+	Link            string  // target of a symlink
+	Special         Special // what it is, if Type is Other
 	Sums            Sums
 	Meta            map[string]string // what is kept beyond the fields here
 	FileID          FileID            // zero = none is kept in the store
 	WriteID         string            // WriteOptions.WriteID of this version; "" = none
 	Implicit        bool              // a directory that is only a prefix of keys
 	// Partial says that this comes from a listing that tells only type, size, time and version of a key: ModTime is Stored, a
-	// symlink shows as a file, mode, FileID, metadata and sums are not known. Stat and Read tell all.
+	// symlink or special shows as a file, mode, FileID, metadata and sums are not known. Stat and Read tell all.
 	Partial bool
 }
+
+// Special is a FIFO, socket or device as stat(2) tells it. The zero value is none.
+type Special struct {
+	Mode uint32 // type bits
+	Rdev uint32 // number of a device
+}
+
+// IsDevice reports whether it is a device, which has a number.
+func (s Special) IsDevice() bool { return s.Mode == ModeChar || s.Mode == ModeBlock }
+
+// Known reports whether it is a FIFO, socket or device, and not something else or nothing.
+func (s Special) Known() bool { return s.IsDevice() || s.Mode == ModeFIFO || s.Mode == ModeSocket }
 
 // Backend is an object store: whole versions under keys. Keys are paths inside the drive, "" its top directory. Each method may be
 // called at any time from any goroutine and ends with its context. Nothing is retried here but what the store's own library
@@ -229,10 +242,11 @@ type WriteOptions struct {
 	ModTime time.Time
 	Mode    uint32 // permission bits, if HasMode
 	HasMode bool
-	Link    string // not "": a symlink to there, without contents of its own
-	FileID  FileID // zero = none
-	WriteID string // names this write for ever, in up to 64 of [0-9a-zA-Z._-]: see Backend; "" = none
-	Sums    Sums   // contents that do not match are Checksum
+	Link    string  // not "": a symlink to there, without contents of its own
+	Special Special // not zero: a FIFO, socket or device, without contents
+	FileID  FileID  // zero = none
+	WriteID string  // names this write for ever, in up to 64 of [0-9a-zA-Z._-]: see Backend; "" = none
+	Sums    Sums    // contents that do not match are Checksum
 }
 
 // Writer is a version being written. Cancelling the context of Write aborts it.

@@ -53,7 +53,7 @@ func (id *FileID) UnmarshalText(b []byte) (err error) {
 // Type is what a node is.
 type Type uint8
 
-// The types of node. Other is a FIFO, socket or device of a local drive: the mount shows it, the API does not.
+// The types of node. Other is a FIFO, socket or device: the mount shows it, the API does not.
 const (
 	Other Type = iota
 	File
@@ -67,6 +67,10 @@ const (
 	ModeFile    uint32 = 0o100000
 	ModeDir     uint32 = 0o040000
 	ModeSymlink uint32 = 0o120000
+	ModeFIFO    uint32 = 0o010000
+	ModeSocket  uint32 = 0o140000
+	ModeChar    uint32 = 0o020000
+	ModeBlock   uint32 = 0o060000
 	ModePerm    uint32 = 0o7777
 )
 

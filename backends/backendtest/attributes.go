@@ -92,6 +92,7 @@ func attributeCases() []testCase {
 			}
 		}},
 		{"attributes/symlinks", symlinks},
+		{"attributes/specials", specials},
 		{"attributes/type", func(e *env) {
 			_, err := e.write("f.ipynb", "{}", fs.WriteOptions{MIME: "application/x-ipynb+json"})
 			e.check(err)
@@ -140,13 +141,44 @@ func symlinks(e *env) {
 	}
 }
 
+// specials writes, copies and changes FIFOs, sockets and devices.
+func specials(e *env) {
+	for _, special := range []fs.Special{{Mode: fs.ModeFIFO}, {Mode: fs.ModeSocket}, {Mode: fs.ModeChar, Rdev: 0x103}, {Mode: fs.ModeBlock, Rdev: 0}} {
+		written, err := e.write("s", "", fs.WriteOptions{Special: special, Mode: 0o640, HasMode: true})
+		e.check(err)
+		_, err = e.b.Copy(e.ctx(), "s", "copy", fs.CopyOptions{WriteID: "w"})
+		e.check(err)
+		for what, got := range map[string]fs.Info{"Commit": written, "Stat": e.stat("s"), "Stat of a copy": e.stat("copy")} {
+			if got.Type != fs.Other || got.Special != special || got.Mode != 0o640 || got.Size != 0 {
+				e.Errorf("%s of %+v: %+v", what, special, got)
+			}
+		}
+		if setter, ok := fs.As[fs.MetaSetter](e.b); ok {
+			mode := uint32(0o600)
+			_, err := setter.SetMeta(e.ctx(), "s", fs.MetaPatch{Mode: &mode}, fs.Cond{})
+			e.check(err)
+			if got := e.stat("s"); got.Type != fs.Other || got.Special != special || got.Mode != mode {
+				e.Errorf("%+v after a change of its mode: %+v", special, got)
+			}
+		}
+	}
+	_, err := e.write("s", "x", fs.WriteOptions{Special: fs.Special{Mode: fs.ModeFIFO}})
+	e.want("a FIFO with contents", err, fs.Invalid)
+	_, err = e.write("s", "", fs.WriteOptions{Special: fs.Special{Mode: fs.ModeDir}})
+	e.want("a special that is none", err, fs.Invalid)
+	e.put("s", "")
+	if got := e.stat("s"); got.Type != fs.File || got.Special != (fs.Special{}) {
+		e.Errorf("after a file took the FIFO's name: %+v", got)
+	}
+}
+
 // foreignAttributes reads what other programs write beside objects.
 func foreignAttributes(e *env) {
 	at := time.Unix(1_500_000_000, 0)
 	for _, tt := range []struct {
 		who, data string
 		metadata  map[string]string
-		want      fs.Info // Type, ModTime, Mode, HasMode, Link
+		want      fs.Info // Type, ModTime, Mode, HasMode, Link, Special
 	}{
 		{"rclone", "x", map[string]string{"mtime": "1500000000.25"}, fs.Info{Type: fs.File, ModTime: at.Add(250 * time.Millisecond)}},
 		{"rclone with metadata", "x", map[string]string{"mtime": "1500000000", "mode": "100640"}, fs.Info{Type: fs.File, ModTime: at, Mode: 0o640, HasMode: true}},
@@ -157,11 +189,16 @@ func foreignAttributes(e *env) {
 		{"newer gcsfuse link", "a/b", map[string]string{"goog-reserved-file-is-symlink": "true", "mtime": "1500000000"}, fs.Info{Type: fs.Symlink, ModTime: at, Link: "a/b"}},
 		{"gsutil", "x", map[string]string{"goog-reserved-file-mtime": "1500000000"}, fs.Info{Type: fs.File, ModTime: at}},
 		{"geesefs link", "", map[string]string{"--symlink-target": "a%20b", "mtime": "1500000000"}, fs.Info{Type: fs.Symlink, ModTime: at, Link: "a b"}},
+		{"s3fs FIFO", "", map[string]string{"mtime": "1500000000", "mode": "4516"}, fs.Info{Type: fs.Other, ModTime: at, Mode: 0o644, HasMode: true, Special: fs.Special{Mode: fs.ModeFIFO}}},
+		{"s3fs socket", "", map[string]string{"mtime": "1500000000", "mode": "49645"}, fs.Info{Type: fs.Other, ModTime: at, Mode: 0o755, HasMode: true, Special: fs.Special{Mode: fs.ModeSocket}}},
+		{"FIFO with contents", "x", map[string]string{"mtime": "1500000000", "mode": "4480"}, fs.Info{Type: fs.File, ModTime: at}},
+		{"s3fs device", "", map[string]string{"mtime": "1500000000", "mode": "8612"}, fs.Info{Type: fs.File, ModTime: at}},
+		{"octal mode with setuid", "x", map[string]string{"mtime": "1500000000", "mode": "4755"}, fs.Info{Type: fs.File, ModTime: at, Mode: 0o4755, HasMode: true}},
 		{"nonsense", "x", map[string]string{"mtime": "1500000000", "mode": "rw-r--r--", "jd-id": "xyz"}, fs.Info{Type: fs.File, ModTime: at}},
 	} {
 		e.inject("f", tt.data, tt.metadata)
 		got := e.stat("f")
-		if got.Type != tt.want.Type || !got.ModTime.Equal(tt.want.ModTime) || got.Mode != tt.want.Mode || got.HasMode != tt.want.HasMode || got.Link != tt.want.Link {
+		if got.Type != tt.want.Type || !got.ModTime.Equal(tt.want.ModTime) || got.Mode != tt.want.Mode || got.HasMode != tt.want.HasMode || got.Link != tt.want.Link || got.Special != tt.want.Special {
 			e.Errorf("%s: %+v, want %+v", tt.who, got, tt.want)
 		}
 	}

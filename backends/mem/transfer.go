@@ -146,7 +146,7 @@ func (b *Backend) put(ctx context.Context, key string, data []byte, o fs.WriteOp
 	}
 	obj := &object{data: data, info: newInfo(data, o)}
 	err = b.do(ctx, r, func() error {
-		if o.Size >= 0 && o.Size != int64(len(data)) {
+		if o.Size >= 0 && o.Size != int64(len(data)) || o.Special != (fs.Special{}) && (len(data) > 0 || !o.Special.Known()) {
 			return kindError(fs.Invalid)
 		}
 		if !matches(o.Sums, data) {
@@ -222,8 +222,11 @@ func newInfo(data []byte, o fs.WriteOptions) fs.Info {
 		MIME: o.MIME, Mode: o.Mode & fs.ModePerm, HasMode: o.HasMode, Link: o.Link, Meta: maps.Clone(o.Meta),
 		FileID: o.FileID, WriteID: o.WriteID, Sums: fs.Sums{MD5: sum[:]},
 	}
-	if o.Link != "" {
+	switch {
+	case o.Link != "":
 		info.Type = fs.Symlink
+	case o.Special.Known():
+		info.Type, info.Special = fs.Other, o.Special
 	}
 	return info
 }

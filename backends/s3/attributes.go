@@ -18,6 +18,7 @@ const (
 	keyMTime   = "mtime" // seconds, with a fraction: rclone's and s3fs's
 	keyMode    = "mode"  // decimal st_mode: s3fs's
 	keyLink    = "symlink-target"
+	keyRdev    = "jd-rdev" // decimal st_rdev of a device
 	keyFileID  = "jd-id"
 	keyWriteID = "jd-wid"
 )
@@ -55,6 +56,9 @@ func encodeAttributes(o fs.WriteOptions) (map[string]string, error) {
 	}
 	if link := encodeValue(o.Link); o.Link != "" && len(link) <= maxLinkInMetadata {
 		m[keyLink] = link
+	}
+	if o.Special.IsDevice() {
+		m[keyRdev] = strconv.FormatUint(uint64(o.Special.Rdev), 10)
 	}
 	if !o.FileID.IsZero() {
 		m[keyFileID] = o.FileID.String()
@@ -109,7 +113,7 @@ func validKey(k string) bool {
 	})
 }
 
-// statMode returns what the key mode says of a version, if it says anything: a symlink's type is told by it.
+// statMode returns what the key mode says of a version, if it says anything: the type of a symlink, FIFO, socket or device is told by it.
 func statMode(o fs.WriteOptions) (uint32, bool) {
 	perm := o.Mode & fs.ModePerm
 	switch {
@@ -117,6 +121,8 @@ func statMode(o fs.WriteOptions) (uint32, bool) {
 		return fs.ModeSymlink | 0o777, true
 	case o.Link != "":
 		return fs.ModeSymlink | perm, true
+	case o.Special.Known():
+		return o.Special.Mode | perm, true
 	}
 	return fs.ModeFile | perm, o.HasMode
 }
@@ -156,12 +162,13 @@ const maxSeconds = 253402300799
 
 // decodeAttributes fills in what user metadata says. inBody tells that the target of a symlink is the object's contents.
 func decodeAttributes(info *fs.Info, m map[string]string) (inBody bool) {
-	linkMode := false
+	var typ uint32
+	special := decodeSpecial(info, m)
 	for k, v := range m {
 		switch k = strings.ToLower(k); k {
-		case keyMTime, keyMTimeGcsfuse, keyMTimeGoogle, keyLink, keyLinkGeesefs, keyLinkGcsfuse, keyIsLink:
+		case keyMTime, keyMTimeGcsfuse, keyMTimeGoogle, keyLink, keyLinkGeesefs, keyLinkGcsfuse, keyIsLink, keyRdev:
 		case keyMode:
-			linkMode = decodeMode(info, v)
+			typ = decodeMode(info, v, special)
 		case keyFileID:
 			info.FileID, _ = fs.ParseFileID(v) // an id that is none is none
 		case keyWriteID:
@@ -174,7 +181,10 @@ func decodeAttributes(info *fs.Info, m map[string]string) (inBody bool) {
 		}
 	}
 	decodeTime(info, m)
-	return decodeLink(info, m, linkMode)
+	if inBody = decodeLink(info, m, typ == fs.ModeSymlink); info.Type == fs.File && special.Known() {
+		info.Type, info.Special = fs.Other, special
+	}
+	return inBody
 }
 
 func decodeTime(info *fs.Info, m map[string]string) {
@@ -189,19 +199,20 @@ func decodeTime(info *fs.Info, m map[string]string) {
 	}
 }
 
-// decodeMode reads a st_mode, decimal as s3fs writes it or octal as rclone does: whichever has a possible type.
-func decodeMode(info *fs.Info, v string) (symlink bool) {
+// decodeMode reads a st_mode, decimal as s3fs writes it or octal as rclone does: whichever has a possible type. It returns the type bits.
+func decodeMode(info *fs.Info, v string, special fs.Special) (typ uint32) {
 	decimal, err := strconv.ParseUint(v, 10, 32)
 	octal, octalErr := strconv.ParseUint(v, 8, 32)
 	mode := decimal
-	if octalErr == nil && (strings.HasPrefix(v, "0") || err != nil || !possibleMode(decimal)) && possibleMode(octal) {
+	possible := func(mode uint64) bool { return possibleMode(mode) || special.Known() }
+	if octalErr == nil && (strings.HasPrefix(v, "0") || err != nil || !possible(decimal)) && possibleMode(octal) {
 		mode, err = octal, nil
 	}
-	if err != nil || mode > math.MaxUint16 || !possibleMode(mode) {
-		return false
+	if err != nil || mode > math.MaxUint16 || !possible(mode) {
+		return 0
 	}
 	info.Mode, info.HasMode = uint32(mode)&fs.ModePerm, true
-	return uint32(mode)&fs.ModeType == fs.ModeSymlink
+	return uint32(mode) & fs.ModeType
 }
 
 // possibleMode reports whether the type bits are those of a file, a directory or a symlink, or none.
@@ -211,6 +222,24 @@ func possibleMode(mode uint64) bool {
 		return true
 	}
 	return false
+}
+
+// decodeSpecial returns what an empty object is whose mode is decimal and says that it is a FIFO, socket or device. A device has a number
+// of our own: without one nobody knows which it is. What has contents is a file whatever its mode is, or they would be hidden.
+func decodeSpecial(info *fs.Info, m map[string]string) fs.Special {
+	mode, err := strconv.ParseUint(m[keyMode], 10, 16)
+	s := fs.Special{Mode: uint32(mode) & fs.ModeType}
+	if err != nil || info.Size != 0 || strings.HasPrefix(m[keyMode], "0") || !s.Known() {
+		return fs.Special{}
+	}
+	if s.IsDevice() {
+		rdev, err := strconv.ParseUint(m[keyRdev], 10, 32)
+		if err != nil {
+			return fs.Special{}
+		}
+		s.Rdev = uint32(rdev)
+	}
+	return s
 }
 
 func decodeLink(info *fs.Info, m map[string]string, linkMode bool) (inBody bool) {

@@ -11,7 +11,7 @@ import (
 func FuzzAttributes(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"mtime", "1500000000.25"}, {"mtime", "-0.5"}, {"mtime", "99999999999999999999"}, {"mode", "33188"}, {"mode", "0100644"}, {"mode", "41471"},
-		{"gcsfuse_mtime", "2017-07-14T02:40:00Z"}, {"symlink-target", "%00"}, {"jd-id", "0102"}, {"jd-wid", "%zz"}, {"k", "=?UTF-8?q?=C3=A9?="}, {"k", "a%20b"},
+		{"gcsfuse_mtime", "2017-07-14T02:40:00Z"}, {"symlink-target", "%00"}, {"jd-id", "0102"}, {"jd-wid", "%zz"}, {"k", "=?UTF-8?q?=C3=A9?="}, {"k", "a%20b"}, {"mode", "4516"}, {"mode", "49645"}, {"mode", "8612"},
 	} {
 		f.Add(seed[0], seed[1], int64(8))
 	}
@@ -21,17 +21,20 @@ func FuzzAttributes(f *testing.F) {
 		if info.Mode&^fs.ModePerm != 0 {
 			t.Errorf("mode %o", info.Mode)
 		}
+		if info.Type == fs.Other != info.Special.Known() || info.Type == fs.Other && size > 0 {
+			t.Errorf("type %v, %+v, %d bytes", info.Type, info.Special, size)
+		}
 		if (info.Type == fs.Symlink) != (info.Link != "" || inBody) {
 			t.Errorf("type %v, target %q, in the body %v", info.Type, info.Link, inBody)
 		}
-		o := fs.WriteOptions{Meta: info.Meta, ModTime: info.ModTime, Mode: info.Mode, HasMode: info.HasMode, Link: info.Link, FileID: info.FileID, WriteID: info.WriteID}
+		o := fs.WriteOptions{Meta: info.Meta, ModTime: info.ModTime, Mode: info.Mode, HasMode: info.HasMode, Link: info.Link, Special: info.Special, FileID: info.FileID, WriteID: info.WriteID}
 		again, err := encodeAttributes(o)
 		if err != nil {
 			return // too long, or a key that cannot be written
 		}
 		back := fs.Info{Type: fs.File, Size: info.Size}
 		decodeAttributes(&back, again)
-		if back.Link != info.Link && len(info.Link) < maxLinkInMetadata/3 || back.FileID != info.FileID || back.WriteID != info.WriteID || !back.ModTime.Equal(info.ModTime) {
+		if back.Special != info.Special || back.Link != info.Link && len(info.Link) < maxLinkInMetadata/3 || back.FileID != info.FileID || back.WriteID != info.WriteID || !back.ModTime.Equal(info.ModTime) {
 			t.Errorf("%+v became %+v", info, back)
 		}
 		for k, v := range info.Meta {

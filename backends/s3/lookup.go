@@ -172,8 +172,12 @@ func knownInfo(key, etag string, size int64, stored time.Time, o fs.WriteOptions
 		Key: key, Type: fs.File, Size: size, ModTime: o.ModTime, Stored: stored, Version: fs.Version(etag), MIME: o.MIME,
 		Mode: o.Mode & fs.ModePerm, HasMode: o.HasMode, Link: o.Link, Meta: o.Meta, FileID: o.FileID, WriteID: o.WriteID,
 	}
-	if o.Link != "" {
+	switch {
+	case o.Link != "":
 		info.Type = fs.Symlink
+		info.Mode, info.HasMode = infoMode(o)
+	case o.Special.Known():
+		info.Type, info.Special = fs.Other, o.Special
 		info.Mode, info.HasMode = infoMode(o)
 	}
 	if info.ModTime.IsZero() {

@@ -194,7 +194,7 @@ func (b *Backend) source(path, versionID string) string {
 func patched(from fs.Info, o fs.CopyOptions) fs.WriteOptions {
 	w := fs.WriteOptions{
 		Size: from.Size, MIME: from.MIME, Meta: map[string]string{}, ModTime: from.ModTime, Mode: from.Mode, HasMode: from.HasMode,
-		Link: from.Link, FileID: from.FileID, WriteID: from.WriteID,
+		Link: from.Link, Special: from.Special, FileID: from.FileID, WriteID: from.WriteID,
 	}
 	maps.Copy(w.Meta, from.Meta)
 	if o.WriteID != "" {

@@ -84,6 +84,9 @@ func (b *Backend) checkWrite(op, key string, o fs.WriteOptions) error {
 	if o.Cond.IfAbsent && o.Cond.IfVersion != "" {
 		return &fs.Error{Op: op, Path: key, Kind: fs.Invalid, Err: errors.New("both conditions are set")}
 	}
+	if o.Special != (fs.Special{}) && (!o.Special.Known() || o.Size > 0 || o.Link != "") {
+		return &fs.Error{Op: op, Path: key, Kind: fs.Invalid, Err: errors.New("no FIFO, socket or device without contents")}
+	}
 	return b.checkKey(op, key)
 }
 

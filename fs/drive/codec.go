@@ -117,6 +117,7 @@ const (
 	kindFile    kind = 1
 	kindDir     kind = 2
 	kindSymlink kind = 3
+	kindSpecial kind = 4
 )
 
 // nodeRecord is a node as the journal has it.
@@ -134,6 +135,7 @@ type nodeRecord struct {
 	local       bool // dir: nothing is in the store but what the journal knows
 	id          fs.FileID
 	link        string
+	rdev        uint32 // special: number of a device
 	origin      string // dir: where its children are in the store
 	moved       bool   // origin is valid
 	conflict    string
@@ -192,6 +194,9 @@ func (e *encoder) node(r *nodeRecord) {
 	if r.content != nil {
 		e.content(r.content)
 	}
+	if r.kind == kindSpecial {
+		e.uint(uint64(r.rdev))
+	}
 }
 
 func (d *decoder) node() *nodeRecord {
@@ -211,6 +216,9 @@ func (d *decoder) node() *nodeRecord {
 	}
 	if d.flag() {
 		r.content = d.content()
+	}
+	if r.kind == kindSpecial {
+		r.rdev = uint32(d.uint())
 	}
 	return r
 }

@@ -32,11 +32,18 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		}
 		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
 	}
+	if j.isSame(info) {
+		j.oldMeta = j.differs(info)
+		return d.stored(j, info)
+	}
 	f, isFile := j.n.(*file)
 	if isFile && info.Type == fs.File {
 		same, err := d.sameAs(ctx, j, info)
 		if err != nil && !isGone(err) {
 			return err
+		}
+		if moved := d.elsewhere(j); err != nil && moved != nil {
+			return moved
 		}
 		if same {
 			return d.stored(j, info)

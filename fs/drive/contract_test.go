@@ -19,8 +19,6 @@ func TestMain(m *testing.M) {
 // absent is what an object store does not have.
 var absent = map[drivetest.Feature]string{
 	drivetest.HardLinks: "a key is one name",
-	drivetest.Mknod:     "a store has no special files",
-	drivetest.Exchange:  "two keys cannot be swapped",
 }
 
 // memoryDir returns a directory in memory, where syncing is quick, if there is one.

@@ -104,7 +104,7 @@ func (s *scenario) run(ctx context.Context, d *Drive) error {
 	data := strings.Repeat(string(rune('a'+s.rng.IntN(26))), 1+s.rng.IntN(3000))
 	path := dir + name
 	_, there := s.now[path]
-	switch op := s.rng.IntN(8); {
+	switch op := s.rng.IntN(11); {
 	case op < 2:
 		return s.save(ctx, d, path, data)
 	case op < 4:
@@ -122,6 +122,10 @@ func (s *scenario) run(ctx context.Context, d *Drive) error {
 		return s.acked(x.Remove(ctx, n, false))
 	case op == 6 && there:
 		return s.rename(ctx, d, path, "moved-"+name)
+	case op == 8:
+		return s.pipe(ctx, d, dir+"pipe")
+	case op > 8 && there:
+		return s.exchange(ctx, d, path)
 	case op == 7:
 		if _, ok := s.now["d/"]; ok {
 			return s.moveDir(ctx, d)
@@ -207,6 +211,70 @@ func (s *scenario) moveDir(ctx context.Context, d *Drive) error {
 		}
 	}
 	return nil
+}
+
+// pipe makes a FIFO, or removes it.
+func (s *scenario) pipe(ctx context.Context, d *Drive, path string) error {
+	x, name, err := at(ctx, d, path)
+	if err != nil {
+		return err
+	}
+	if _, there := s.now[path]; there {
+		s.next = []tree{s.with(func(t tree) { delete(t, path) })}
+		return s.acked(x.Remove(ctx, name, false))
+	}
+	s.next = []tree{s.with(func(t tree) { t[path] = "special 10600 0" })}
+	_, err = x.(fs.Mknoder).Mknod(ctx, name, fs.ModeFIFO|0o600, 0, fs.CreateOptions{})
+	return s.acked(err)
+}
+
+// exchange has a file and another one, a FIFO or a directory change places. What is no file changes back.
+func (s *scenario) exchange(ctx context.Context, d *Drive, path string) error {
+	others := slices.DeleteFunc(slices.Sorted(maps.Keys(s.now)), func(p string) bool {
+		return p == path || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) // its own directory
+	})
+	if len(others) == 0 {
+		return nil
+	}
+	other := others[s.rng.IntN(len(others))]
+	rest, isDir := strings.CutSuffix(other, "/")
+	for range map[bool]int{true: 2, false: 1}[isDir || strings.HasSuffix(other, "pipe")] {
+		s.next = []tree{s.with(func(t tree) { exchangeIn(t, path, rest) })}
+		x, name, err := at(ctx, d, path)
+		if err != nil {
+			return err
+		}
+		y, newName, err := at(ctx, d, rest)
+		if err != nil {
+			return err
+		}
+		if err := s.acked(x.Rename(ctx, name, y, newName, fs.RenameExchange)); err != nil {
+			return err
+		}
+		if s.rng.IntN(2) == 0 {
+			time.Sleep(3 * time.Second)
+		}
+	}
+	return nil
+}
+
+// exchangeIn is what an exchange of two paths makes of a tree.
+func exchangeIn(t tree, a, b string) {
+	old := maps.Clone(t)
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		for p := range old {
+			if p == pair[0] || strings.HasPrefix(p, pair[0]+"/") {
+				delete(t, p)
+			}
+		}
+	}
+	for _, pair := range [][2]string{{a, b}, {b, a}} {
+		for p, data := range old {
+			if rest, ok := strings.CutPrefix(p, pair[0]); ok && (rest == "" || rest[0] == '/') {
+				t[pair[1]+rest] = data
+			}
+		}
+	}
 }
 
 // treeOf reads a drive.

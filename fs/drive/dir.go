@@ -321,6 +321,8 @@ func asFile(n inode) (*file, error) {
 		return n, nil
 	case *dir:
 		return nil, fail("open", n.m.name, fs.IsDir)
+	case *special:
+		return nil, errNoContents(n.m.name)
 	}
 	return nil, &fs.Error{Op: "open", Path: n.meta().m.name, Kind: fs.Invalid, Err: syscall.ELOOP}
 }

@@ -15,6 +15,12 @@
 //   - The store hears of a change about a second later; a second save, a rename over or a removal before that makes one request of
 //     all, or none. A file that is saved again and again is uploaded every 10 seconds. What is written to a file that stays open is committed, and uploaded, after 30 seconds without a write, at the
 //     latest 5 minutes after the first.
+//   - Two names that change places (renameat2 with RENAME_EXCHANGE) do so here in one record of the journal. In the store both versions are there
+//     all the time: where each is to go where the other one is, of files or of more in a circle, one is copied aside, below
+//     .jupyter-drive/aside, and from there to its place when that is free. That takes three copies and a removal for two files, one copy
+//     less, and no aside, where one of them was not uploaded yet. Folders are exchanged as their objects are.
+//   - A FIFO, socket or device is an empty object whose attributes say what it is. As with a symbolic link, a listing does not tell it from a file:
+//     the first open does.
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
 //     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict. If bytes under what was written are gone,
 //     that goes to [fs.PartialName], with zeros in their place.
@@ -47,6 +53,5 @@
 //
 // # What it does not do
 //
-// There are no hard links, no special files and no exchange of two names. It knows no store and makes no request but through the
-// Backend.
+// There are no hard links. It knows no store and makes no request but through the Backend.
 package drive

@@ -171,7 +171,7 @@ func (d *Drive) ID() fs.DriveID { return d.id }
 // Caps returns what the drive can do.
 func (d *Drive) Caps() fs.DriveCaps {
 	return fs.DriveCaps{
-		ReadOnly: d.opts.ReadOnly, Symlinks: true, Xattrs: true, CaseFold: d.backend.Caps().CaseFold, Notices: d.opts.NamesTTL,
+		ReadOnly: d.opts.ReadOnly, Symlinks: true, Mknod: true, Xattrs: true, Exchange: true, CaseFold: d.backend.Caps().CaseFold, Notices: d.opts.NamesTTL,
 	}
 }
 

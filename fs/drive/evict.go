@@ -131,7 +131,7 @@ func (d *Drive) letGo(n inode, path string, written bool) bool {
 		if n.handles > 0 || n.dressed && !written || m.at.version == "" || m.get().content != nil {
 			return false
 		}
-	case *symlink:
+	case *symlink, *special:
 		if !written || m.at.version == "" {
 			return false
 		}

@@ -173,8 +173,12 @@ func (e *encoder) child(name string, n inode) {
 		e.int(m.size)
 		e.version(m.at.version)
 	}
-	if n.kind() == kindSymlink {
+	switch n.kind() {
+	case kindSymlink:
 		e.text(more.link)
+	case kindSpecial:
+		e.uint(uint64(m.mode & fs.ModeType))
+		e.uint(uint64(more.rdev))
 	}
 	if bits&childID != 0 {
 		e.id(more.id)
@@ -192,6 +196,9 @@ func (d *decoder) child(dir string) fs.Info {
 		info.Type, info.Implicit = fs.Directory, bits&childMarked == 0
 	case kindSymlink:
 		info.Type, info.Size, info.Version, info.Link = fs.Symlink, d.int(), d.version(), d.text()
+	case kindSpecial:
+		info.Type, info.Size, info.Version = fs.Other, d.int(), d.version()
+		info.Special = fs.Special{Mode: uint32(d.uint()), Rdev: uint32(d.uint())}
 	case kindFile:
 		info.Type, info.Size, info.Version = fs.File, d.int(), d.version()
 	default:

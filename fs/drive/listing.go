@@ -31,7 +31,7 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 			m.at.version = markerVersion
 		}
 	case m.at.key == "" && m.at.isOf(n, info):
-		if f, ok := n.(*file); ok && (f.checked != 0 || !mayBeLink(info)) {
+		if f, ok := n.(*file); ok && (f.checked != 0 || !mayBeOther(info)) {
 			f.checked = t.now
 		}
 	case m.at.version == "" && t.d.isLocal(n):
@@ -167,10 +167,14 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 		m.mode, m.version = fs.ModeSymlink|0o777, ""
 		m.edit(func(m *more) { m.link = info.Link })
 		n = &symlink{}
+	case fs.Other:
+		m.mode, m.version = info.Special.Mode|perm(0o644), ""
+		m.edit(func(m *more) { m.rdev = info.Special.Rdev })
+		n = &special{}
 	default:
 		m.mode = fs.ModeFile | perm(0o644)
 		f := &file{checked: now}
-		if mayBeLink(info) {
+		if mayBeOther(info) {
 			f.checked = 0
 		}
 		n = f
@@ -184,8 +188,8 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 // maxLink is longer than the target of any symbolic link.
 const maxLink = 4096
 
-// mayBeLink reports whether what a listing calls a file may be a symbolic link, which it does not tell.
-func mayBeLink(info *fs.Info) bool { return info.Partial && info.Size > 0 && info.Size < maxLink }
+// mayBeOther reports whether what a listing calls a file may be a symbolic link or a special file, which it does not tell.
+func mayBeOther(info *fs.Info) bool { return info.Partial && info.Size < maxLink }
 
 // foundIno returns the number of a node that was found in the store: the same over restarts.
 func (d *Drive) foundIno(info *fs.Info) uint64 {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,7 +130,6 @@ func readAllOf(ctx context.Context, h fs.Handle) (string, error) {
 // both runs an operation on both sides and compares the errors and results.
 func (m *machine) both(what string, op func(fs.Drive) (string, error)) {
 	m.t.Helper()
-	m.log = append(m.log, what)
 	a, errA := op(m.d)
 	b, errB := op(m.oracle)
 	kind := func(err error) string {
@@ -138,6 +138,7 @@ func (m *machine) both(what string, op func(fs.Drive) (string, error)) {
 		}
 		return fs.KindOf(err).String()
 	}
+	m.log = append(m.log, what+": "+kind(errB))
 	if kind(errA) != kind(errB) {
 		m.fatal("%s: %v on the drive, %v in memory", what, errA, errB)
 	}
@@ -164,7 +165,7 @@ func (m *machine) fatal(format string, args ...any) {
 func (m *machine) step() {
 	ctx := m.t.Context()
 	path, other, dirPath := m.path(), m.path(), m.dirPath()
-	switch m.rng.IntN(20) {
+	switch m.rng.IntN(22) {
 	case 0, 1:
 		data := m.bytes()
 		m.both(fmt.Sprintf("write %d bytes to %s", len(data), path), func(d fs.Drive) (string, error) {
@@ -235,7 +236,44 @@ func (m *machine) step() {
 		m.symlink(path, other)
 	case 19:
 		m.pause()
+	case 20:
+		m.exchange(path, other, dirPath)
+	case 21:
+		m.mknod(path)
 	}
+}
+
+// exchange has two of any kinds change places.
+func (m *machine) exchange(path, other, dirPath string) {
+	ctx := m.t.Context()
+	a, b := path, []string{other, dirPath, other}[m.rng.IntN(3)]
+	if m.rng.IntN(2) == 0 {
+		a = m.dirPath()
+	}
+	m.both(fmt.Sprintf("exchange %s and %s", a, b), func(d fs.Drive) (string, error) {
+		x, name, err := at(ctx, d, a)
+		if err != nil {
+			return "", err
+		}
+		y, newName, err := at(ctx, d, b)
+		if err != nil {
+			return "", err
+		}
+		return "", x.Rename(ctx, name, y, newName, fs.RenameExchange)
+	})
+}
+
+func (m *machine) mknod(path string) {
+	ctx := m.t.Context()
+	what := [...]fs.Special{{Mode: fs.ModeFIFO}, {Mode: fs.ModeSocket}, {Mode: fs.ModeChar, Rdev: 0x103}, {Mode: fs.ModeFile}}[m.rng.IntN(4)]
+	m.both(fmt.Sprintf("mknod %s %o %d", path, what.Mode, what.Rdev), func(d fs.Drive) (string, error) {
+		x, name, err := at(ctx, d, path)
+		if err != nil {
+			return "", err
+		}
+		_, err = x.(fs.Mknoder).Mknod(ctx, name, what.Mode|0o640, what.Rdev, fs.CreateOptions{})
+		return "", err
+	})
 }
 
 func (m *machine) rename(from, to string) {
@@ -417,7 +455,7 @@ func (m *machine) restart() {
 	}
 }
 
-// findLinks opens all files: a listing does not tell symbolic links from files.
+// findLinks opens all files: a listing does not tell symbolic links and special files from others.
 func (m *machine) findLinks() {
 	for range 100 {
 		if _, err := dump(m.t.Context(), m.d); err == nil {
@@ -478,11 +516,44 @@ func textOf(ctx context.Context, d fs.Drive, path string) (string, error) {
 		}
 	}
 	h, err := n.Open(ctx, fs.OpenRead)
+	if err != nil && fs.Errno(err) == syscall.ENXIO {
+		return specialAt(ctx, d, path)
+	}
+	if err != nil && fs.Errno(err) == syscall.ELOOP {
+		return linkAt(ctx, d, path)
+	}
 	if err != nil {
 		return "", err
 	}
 	s, err := readAllOf(ctx, h)
 	return s, errors.Join(err, h.Release(ctx))
+}
+
+// specialAt describes a special file, which was found out to be one by opening it.
+func specialAt(ctx context.Context, d fs.Drive, path string) (string, error) {
+	n, err := nodeAt(ctx, d, path)
+	if err != nil {
+		return "", err
+	}
+	a, err := n.Attr(ctx)
+	if err == nil && a.Type() != fs.Other {
+		err = fail("stat", path, fs.Invalid)
+	}
+	return fmt.Sprintf("special %o %x", a.Mode, a.Rdev), err
+}
+
+// linkAt is the same for a symbolic link.
+func linkAt(ctx context.Context, d fs.Drive, path string) (string, error) {
+	n, err := nodeAt(ctx, d, path)
+	if err != nil {
+		return "", err
+	}
+	l, ok := n.(fs.Readlinker)
+	if !ok {
+		return "", fail("readlink", path, fs.Invalid)
+	}
+	to, err := l.Readlink(ctx)
+	return "-> " + to, err
 }
 
 // dump returns the whole tree as text.

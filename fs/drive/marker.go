@@ -32,6 +32,16 @@ func (d *Drive) mark(ctx context.Context, j *job, marker fs.Marker) error {
 	return err
 }
 
+// isOfAnother reports whether the marker that the store has in the job's place tells the mode of the directory that was there before.
+func (d *Drive) isOfAnother(ctx context.Context, j *job, marker fs.Marker) (bool, error) {
+	info, err := marker.Marked(ctx, j.key)
+	d.heard(err)
+	if err != nil && fs.KindOf(err) == fs.NotExist {
+		return true, nil // others have removed it
+	}
+	return info.HasMode && (info.Mode^j.m.mode)&fs.ModePerm != 0, err
+}
+
 // dress takes over what the marker of a directory tells, which the listing of key has shown to be there. It is asked for once.
 func (x *dir) dress(key string) {
 	d := x.d

@@ -9,7 +9,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// inode is a file, dir or symlink.
+// inode is a file, dir, symlink or special.
 type inode interface {
 	fs.Node
 	meta() *node
@@ -47,6 +47,7 @@ type more struct {
 	id           fs.FileID
 	atime, btime int64
 	link         string // symlink: target
+	rdev         uint32 // special: number of a device
 	xattrs       map[string][]byte
 	content      *content // file: committed bytes that the store does not have yet
 	origin       string   // dir: where its children are in the store
@@ -245,7 +246,7 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 	case isDir && set.Mode != nil && stored && t.d.marks(nil) && x != t.d.root:
 		x.dressed, m.metaDirty = true, true
 		t.want(n)
-	case stored && n.kind() == kindFile:
+	case stored && (n.kind() == kindFile || n.kind() == kindSpecial):
 		m.metaDirty = true
 		t.want(n)
 	}

@@ -9,6 +9,9 @@ import (
 
 // lostBase works in that bytes under those that were written are gone from the store.
 func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
+	if err := d.elsewhere(j); err != nil {
+		return err
+	}
 	info, err := d.stat(ctx, j.v.at.key)
 	switch {
 	case err != nil && fs.KindOf(err) != fs.NotExist:

@@ -14,7 +14,7 @@ const (
 	ageMax      = 5 * time.Minute  // in all, however often it changes
 )
 
-// keyed is a key of the store, of a file (or symlink) or of a directory.
+// keyed is a key of the store, of a directory or of anything else.
 type keyed struct {
 	key string
 	dir bool
@@ -37,6 +37,9 @@ type pending struct {
 	queued time.Time // where it is in queue.later; zero = nowhere
 	ready  bool      // it is in queue.ready
 }
+
+// mayBeThere reports whether the store has something under the key, as far as is known.
+func (p *pending) mayBeThere() bool { return p.have != "" || p.unsure }
 
 func (p *pending) keyed() keyed { return keyed{p.key, p.dir} }
 

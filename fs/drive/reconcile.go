@@ -72,8 +72,8 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 		return d.reconcileGone(ctx, j)
 	case *dir:
 		return d.reconcileDir(ctx, j, n)
-	case *symlink:
-		return d.reconcileSymlink(ctx, j)
+	case *symlink, *special:
+		return d.reconcileBare(ctx, j)
 	case *file:
 		return d.reconcileFile(ctx, j, n)
 	}
@@ -125,7 +125,15 @@ func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 	if j.m.get().moved {
 		return x.fresh(ctx, "")
 	}
-	if marker, ok := fs.As[fs.Marker](d.backend); ok && j.m.metaDirty {
+	marker, marks := fs.As[fs.Marker](d.backend)
+	dirty := j.m.metaDirty
+	if marks && !dirty && j.have == markerVersion && j.m.at.version == "" {
+		var err error
+		if dirty, err = d.isOfAnother(ctx, j, marker); err != nil {
+			return err
+		}
+	}
+	if marks && dirty {
 		if err := d.mark(ctx, j, marker); err != nil {
 			return err
 		}
@@ -159,22 +167,6 @@ func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 		t.touchName(j.key)
 		return nil
 	})
-}
-
-// reconcileSymlink writes a symbolic link.
-func (d *Drive) reconcileSymlink(ctx context.Context, j *job) error {
-	if j.m.at.key == "" && j.m.at.version != "" {
-		return d.settled(j)
-	}
-	o := d.writeOptions(j)
-	o.Link, o.Size = j.m.get().link, 0
-	if err := d.attempt(j); err != nil {
-		return err
-	}
-	d.hook("store:symlink:before")
-	info, err := d.stream(ctx, j.key, nil, o)
-	d.hook("store:symlink:after")
-	return d.wrote(ctx, j, info, err)
 }
 
 // reconcileFile uploads contents, copies on the store's side, or sets attributes.
@@ -283,6 +275,16 @@ func (d *Drive) put(ctx context.Context, j *job) error {
 		d.endUpload(ctx, j.keyed)
 	}
 	return err
+}
+
+// elsewhere returns an error if the store's part of the job's bytes is elsewhere by now: the job is begun again.
+func (d *Drive) elsewhere(j *job) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if f, ok := j.n.(*file); ok && f.baseAt() != j.v.at {
+		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
+	}
+	return nil
 }
 
 // send chooses how contents are sent.
@@ -446,7 +448,7 @@ func (d *Drive) copy(ctx context.Context, j *job) error {
 	info, err := d.backend.Copy(ctx, j.v.at.key, j.key, o)
 	d.heard(err)
 	d.hook("store:copy:after")
-	if err == nil && d.isGoing(j.v.at.key) {
+	if err == nil && d.isGoing(j.v.at) {
 		d.renamed(j.v.at, j.key, info.Version)
 	}
 	if err == nil || !isCondition(err) {
@@ -462,12 +464,13 @@ func (d *Drive) copy(ctx context.Context, j *job) error {
 	return d.lostSource(j, src, srcErr != nil)
 }
 
-// isGoing reports whether what the store has under a key is to be removed.
-func (d *Drive) isGoing(key string) bool {
+// isGoing reports whether a version is to be removed from the store, or overwritten by what is elsewhere.
+func (d *Drive) isGoing(at base) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	k := keyed{key, false}
-	return d.pending[k] != nil && d.at(k) == nil
+	k := keyed{at.key, false}
+	n := d.at(k)
+	return d.pending[k] != nil && (n == nil || n.meta().m.at.key != "")
 }
 
 // lostSource works in that somebody has changed or removed what this drive was about to move or copy.
@@ -477,11 +480,19 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 		if !ok || t.d.at(j.keyed) != j.n || f.m.get().content != nil {
 			return nil
 		}
+		if f.baseAt() != j.v.at { // it was put elsewhere meanwhile
+			t.edit(j.keyed).due = time.Now()
+			return nil
+		}
 		from := keyed{j.v.at.key, false}
 		if gone {
 			t.setAt(f, base{})
 			t.vanish(f.m.parent, f.m.name)
-			t.setPending(j.keyed, nil)
+			if p := t.d.pending[j.keyed]; p != nil && p.have != "" {
+				t.edit(j.keyed).due = time.Now() // what was there before it is to go
+			} else {
+				t.setPending(j.keyed, nil)
+			}
 			if t.d.at(from) == nil {
 				t.setPending(from, nil)
 			} else if t.d.pending[from] != nil {

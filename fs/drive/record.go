@@ -20,7 +20,7 @@ func (d *Drive) recordOf(n inode) *nodeRecord {
 	r := &nodeRecord{
 		ino: x.ino, name: m.name, kind: n.kind(), mode: m.mode, uid: m.uid, gid: m.gid, size: m.size,
 		times: [4]int64{more.atime, m.mtime, m.ctime, more.btime}, version: m.version, at: m.at, metaDirty: m.metaDirty,
-		local: more.local, id: more.id, link: more.link, origin: more.origin, moved: more.moved, conflict: more.conflict,
+		local: more.local, id: more.id, link: more.link, rdev: more.rdev, origin: more.origin, moved: more.moved, conflict: more.conflict,
 		xattrs: more.xattrs,
 	}
 	if m.parent != nil {
@@ -186,6 +186,8 @@ func (d *Drive) fromRecord(rec *nodeRecord) inode {
 		n = &dir{children: map[string]inode{}}
 	case kindSymlink:
 		n = &symlink{}
+	case kindSpecial:
+		n = &special{}
 	default:
 		n = &file{}
 	}
@@ -202,7 +204,7 @@ func (r *replay) fill(n inode, rec *nodeRecord) {
 		mtime: rec.times[1], ctime: rec.times[2], version: rec.version, at: rec.at,
 	}
 	m.edit(func(x *more) {
-		x.atime, x.btime, x.id, x.link, x.origin, x.moved = rec.times[0], rec.times[3], rec.id, rec.link, rec.origin, rec.moved
+		x.atime, x.btime, x.id, x.link, x.rdev, x.origin, x.moved = rec.times[0], rec.times[3], rec.id, rec.link, rec.rdev, rec.origin, rec.moved
 		x.local, x.conflict, x.xattrs = rec.local, rec.conflict, maps.Clone(rec.xattrs)
 	})
 	if x, ok := n.(*dir); ok && rec.local {

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -13,7 +14,7 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 	if !ok || dst.d != x.d {
 		return fail("rename", join(x.where(), name), fs.CrossDrive)
 	}
-	if flags != 0 && flags != fs.RenameNoReplace {
+	if flags != 0 && flags != fs.RenameNoReplace && flags != fs.RenameExchange {
 		return fail("rename", join(x.where(), name), fs.Invalid)
 	}
 	for _, dir := range []*dir{x, dst} {
@@ -29,7 +30,7 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 	x.d.mu.RLock()
 	over, isDir := dst.children[newName].(*dir)
 	x.d.mu.RUnlock()
-	if isDir {
+	if isDir && flags != fs.RenameExchange {
 		over.pin()
 		defer over.unpin()
 		if err := over.fresh(ctx, ""); err != nil {
@@ -41,7 +42,11 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 		if err := m.check(flags); err != nil {
 			return err
 		}
-		if m.src != m.old {
+		switch {
+		case m.src == m.old:
+		case flags == fs.RenameExchange:
+			m.exchange(t)
+		default:
 			m.do(t)
 		}
 		return nil
@@ -58,19 +63,22 @@ type move struct {
 
 func (m *move) check(flags fs.RenameFlags) error {
 	bad := func(k fs.Kind) error { return fail("rename", m.name, k) }
+	exchange := flags == fs.RenameExchange
 	switch {
-	case m.src == nil, !m.to.named():
+	case m.src == nil, !m.to.named(), exchange && m.old == nil:
 		return bad(fs.NotExist)
 	case flags == fs.RenameNoReplace && m.old != nil:
 		return bad(fs.Exist)
 	case m.src == m.old:
 		return nil
-	case m.to.within(m.src):
+	case m.to.within(m.src), exchange && m.from.within(m.old):
 		return bad(fs.Invalid)
 	case m.to.reserved(m.newName):
 		return bad(fs.Exist)
 	case m.old == nil:
 		return m.to.checkKey(m.newName)
+	case exchange:
+		return errors.Join(m.to.checkKey(m.newName), m.from.checkKey(m.name))
 	}
 	_, srcDir := m.src.(*dir)
 	oldDir, isDir := m.old.(*dir)
@@ -115,6 +123,34 @@ func (m *move) do(t *tx) {
 		t.wantBelow(sub)
 	}
 	t.record(fs.OpRename, m.src, c)
+}
+
+// exchange has the two change places, each with all below it. Both keep their documents' identities.
+func (m *move) exchange(t *tx) {
+	a, _ := m.src.meta().path()
+	b, _ := m.old.meta().path()
+	both := []inode{m.src, m.old}
+	for _, n := range both {
+		if sub, ok := n.(*dir); ok {
+			t.leaveBelow(sub)
+		}
+		t.retire(n)
+	}
+	for _, n := range both {
+		t.leave(n) // while both have their paths
+	}
+	t.unplace(m.from, m.name)
+	t.unplace(m.to, m.newName)
+	t.attach(m.to, m.src, m.newName, settleAfter)
+	t.attach(m.from, m.old, m.name, settleAfter)
+	for _, n := range both {
+		n.meta().m.ctime = t.now
+		if sub, ok := n.(*dir); ok {
+			t.wantBelow(sub)
+		}
+	}
+	t.record(fs.OpRename, m.src, fs.Change{OldPath: fs.Path(a), Old: m.old})
+	t.record(fs.OpRename, m.old, fs.Change{OldPath: fs.Path(b)})
 }
 
 // leaveBelow is leave for all below a directory that is about to be moved. What is not known of it is found where it was before.
@@ -182,7 +218,8 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 	if x.known(name) != nil {
 		return
 	}
-	if p := t.d.pending[old]; p != nil && p.have != "" {
+	p := t.d.pending[old]
+	if p != nil && p.have != "" {
 		return // it was known, and was removed or moved elsewhere since
 	}
 	n := t.placeFound(x, name, info)
@@ -197,7 +234,7 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 		at.key = info.Key
 		t.setAt(n, at)
 	}
-	if t.d.pending[old] == nil && !info.Implicit {
+	if !info.Implicit && (p == nil || !t.d.queue.working[old]) { // else what is being written there is not what was listed
 		p := t.edit(old)
 		p.have = info.Version
 		if old.dir {

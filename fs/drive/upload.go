@@ -3,7 +3,6 @@ package drive
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -84,7 +83,7 @@ func (d *Drive) dispatch(ctx context.Context) (wait time.Duration, ok bool) {
 		d.begin(ctx, p)
 	}
 	if d.queue.busy == 0 && len(d.queue.stuck) > 0 {
-		d.unblockFirst()
+		d.unblockStuck(now, most)
 	}
 	return d.queue.untilNext(now)
 }
@@ -176,14 +175,28 @@ func (d *Drive) blocker(p *pending) blocker {
 	if !p.dir && p.have != "" && d.isNeeded(p, n) {
 		return blocker{byNeed, p.key}
 	}
-	if twin := d.pending[keyed{p.key, !p.dir}]; twin != nil && n != nil && twin.have != "" {
-		return blocker{byPending, p.key} // a file cannot be made where a directory is to go, nor the reverse
+	if key, is := d.inPlaceOf(p.keyed()); is && n != nil {
+		return blocker{byPending, key} // a file cannot be made where a directory is to go, nor the reverse
 	}
 	if d.awaitsParent(p, n) {
 		above, _ := split(p.key)
 		return blocker{byPending, above}
 	}
 	return blocker{}
+}
+
+// inPlaceOf returns the key, which may be above k, under which the store has, or may have, a directory where k is to be a file, or the
+// reverse. The caller holds mu.
+func (d *Drive) inPlaceOf(k keyed) (key string, is bool) {
+	if twin := d.pending[keyed{k.key, !k.dir}]; twin != nil && (twin.mayBeThere() || twin.dir && d.below[k.key] > 0) {
+		return k.key, true
+	}
+	for above, _ := split(k.key); above != ""; above, _ = split(above) {
+		if p := d.pending[keyed{above, false}]; p != nil && p.mayBeThere() {
+			return above, true
+		}
+	}
+	return "", false
 }
 
 // awaitsParent reports whether the directory of a key is to be made first. The caller holds mu.
@@ -241,42 +254,4 @@ func (d *Drive) lookup(path string) inode {
 		}
 	}
 	return x
-}
-
-// unblockFirst makes a key go on when all wait for each other: the one that has waited the longest, if something can be done for it. The
-// caller holds mu.
-func (d *Drive) unblockFirst() {
-	q := &d.queue
-	for i, k := range q.stuck {
-		p := d.pending[k]
-		switch {
-		case p == nil || p.stuck == (blocker{}):
-		case d.unblock(p):
-			q.stuck = q.stuck[i:]
-			return
-		}
-	}
-	q.stuck = slices.DeleteFunc(q.stuck, func(k keyed) bool { return d.pending[k] == nil || d.pending[k].stuck == blocker{} })
-}
-
-// unblock makes a file that stands in the way of others independent of the store. It reports whether there is one. The caller holds mu.
-func (d *Drive) unblock(p *pending) bool {
-	for other := range d.displaced[p.key] {
-		f, ok := other.(*file)
-		if !ok || f.m.at.version != p.have || f == d.at(p.keyed()) {
-			continue
-		}
-		d.queue.busy++
-		d.queue.work.Go(func() {
-			err := d.localize(d.ctx, f)
-			d.mu.Lock()
-			d.queue.busy--
-			d.unlocalized(p.keyed(), f, err)
-			d.queue.look(p.keyed())
-			d.mu.Unlock()
-			d.queue.kick()
-		})
-		return true
-	}
-	return false
 }

@@ -28,8 +28,6 @@ func TestContract(t *testing.T) {
 	}, drivetest.Options{
 		Absent: map[drivetest.Feature]string{
 			drivetest.HardLinks: "a key is one name",
-			drivetest.Mknod:     "a store has no special files",
-			drivetest.Exchange:  "two keys cannot be swapped",
 		},
 		Reopen: func(t *testing.T, d fs.Drive) fs.Drive {
 			t.Helper()

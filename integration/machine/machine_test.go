@@ -229,6 +229,8 @@ func (m *machine) byPath(n int) {
 			rel, dir = dir, rel
 		}
 		m.rename(rel, dir)
+	case n < 78:
+		m.exchange(rel, other, dir)
 	case n < 80:
 		m.both("mkdir "+dir, func(s *side) string { return s.mkdir(dir) })
 	case n < 82:
@@ -239,7 +241,7 @@ func (m *machine) byPath(n int) {
 		m.both("cat "+rel, func(s *side) string { return s.readFile(rel) })
 	case n < 92:
 		m.both("stat "+rel, func(s *side) string { return s.lstat(rel) })
-	case n < 94:
+	case n < 93:
 		size := m.off()
 		m.both(fmt.Sprintf("truncate %s to %d", rel, size), func(s *side) string { return s.truncate(rel, size) })
 	default:
@@ -255,8 +257,22 @@ func (m *machine) rename(from, to string) {
 	m.both(fmt.Sprintf("rename %s to %s, flags %d", from, to, flags), func(s *side) string { return s.rename(from, to, flags) })
 }
 
+// exchange has two change places, of one kind or of two.
+func (m *machine) exchange(rel, other, dir string) {
+	switch m.rng.IntN(4) {
+	case 0:
+		other = dir
+	case 1:
+		rel, other = m.folder(), dir
+	}
+	m.both(fmt.Sprintf("exchange %s and %s", rel, other), func(s *side) string { return s.rename(rel, other, unix.RENAME_EXCHANGE) })
+}
+
 func (m *machine) attributes(n int, rel, other string) {
 	switch n {
+	case 93:
+		mode := []uint32{unix.S_IFIFO | 0o640, unix.S_IFSOCK | 0o600, unix.S_IFREG | 0o644}[m.rng.IntN(3)]
+		m.both(fmt.Sprintf("mknod %s %o", rel, mode), func(s *side) string { return s.mknod(rel, mode) })
 	case 94:
 		m.both("symlink "+rel, func(s *side) string { return s.symlink(other, rel) })
 	case 95:
@@ -332,7 +348,7 @@ func difference(got, want string) string {
 // operations are those of which each run must have done some.
 var operations = []string{
 	"create", "open", "write", "append", "read", "truncate", "rename", "readdir", "mmap", "mmap-read", "mmap-write", "fsync", "unlink", "close", "mkdir",
-	"rmdir", "fallocate", "symlink", "chmod", "utimes", "setxattr",
+	"rmdir", "fallocate", "symlink", "mknod", "exchange", "chmod", "utimes", "setxattr",
 }
 
 // TestPromiseBucketIsLikeADisk runs all seeds in the mount of one daemon.

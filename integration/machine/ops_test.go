@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +52,7 @@ func again(call func() error) error {
 func (s *side) openFile(slot int, rel string, flags int, mode uint32) string {
 	f := &opened{}
 	err := again(func() (err error) {
-		f.fd, err = unix.Open(s.path(rel), flags|unix.O_CLOEXEC, mode)
+		f.fd, err = unix.Open(s.path(rel), flags|unix.O_CLOEXEC|unix.O_NONBLOCK, mode) // nobody may be at the other end of a FIFO
 		return err
 	})
 	if err == nil {
@@ -185,6 +186,10 @@ func (s *side) unlink(rel string) string {
 	return outcome("", again(func() error { return unix.Unlink(s.path(rel)) }))
 }
 
+func (s *side) mknod(rel string, mode uint32) string {
+	return outcome("", again(func() error { return unix.Mknod(s.path(rel), mode, 0) }))
+}
+
 func (s *side) mkdir(rel string) string {
 	return outcome("", again(func() error { return unix.Mkdir(s.path(rel), 0o755) }))
 }
@@ -246,7 +251,16 @@ func (s *side) list(rel string) string {
 }
 
 func (s *side) readFile(rel string) string {
-	p, err := os.ReadFile(s.path(rel))
+	f, err := os.OpenFile(s.path(rel), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return outcome("", err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Mode&unix.S_IFMT == unix.S_IFIFO {
+		return outcome(describe(&st), err)
+	}
+	p, err := io.ReadAll(f)
 	return outcome(sum(p), err)
 }
 
@@ -281,9 +295,9 @@ func (s *side) visit() error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-		if errors.Is(err, syscall.ELOOP) {
-			return nil // a symbolic link
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
+			return nil // a symbolic link or a socket
 		}
 		if err != nil {
 			return err
