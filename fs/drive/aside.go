@@ -62,9 +62,9 @@ func (d *Drive) noteFreed(freed map[string]bool, key string) {
 }
 
 // inTheWay returns a node elsewhere that needs what the store has under a key that is due, and must wait for others itself or has no name
-// any more; nil if there is none. The caller holds mu.
+// any more; nil if there is none. What was put aside is not put aside again. The caller holds mu.
 func (d *Drive) inTheWay(p *pending, now time.Time) inode {
-	if p.dir || p.have == "" || p.due.After(now) || strings.HasPrefix(p.key, asidePrefix) {
+	if p.dir || p.have == "" || p.due.After(now) {
 		return nil
 	}
 	for n := range d.displaced[p.key] {
@@ -74,7 +74,7 @@ func (d *Drive) inTheWay(p *pending, now time.Time) inode {
 		if !n.meta().named() {
 			return n
 		}
-		if own := d.pending[keyOf(n)]; own != nil && own.stuck != (blocker{}) && !own.due.After(now) {
+		if own := d.pending[keyOf(n)]; own != nil && !strings.HasPrefix(p.key, asidePrefix) && own.stuck != (blocker{}) && !own.due.After(now) {
 			return n
 		}
 	}

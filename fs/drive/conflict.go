@@ -19,8 +19,8 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		return d.remade(j)
 	case err != nil:
 		return err
-	case info.WriteID == d.writeID(j.key, j.gen):
-		j.oldMeta = j.differs(info) // they may have been changed since that write was sent
+	case info.WriteID == d.writeID(j.key, j.gen), j.isSame(info):
+		j.oldMeta = j.differs(info) // they may have been changed since that write was sent, or by others
 		return d.stored(j, info)
 	case info.Version == j.have: // it was not the condition, but an upload in parts that has gone
 		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
@@ -31,10 +31,6 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 			}
 		}
 		return d.known(j, info.Version) // an earlier write of ours, whose answer was lost
-	}
-	if j.isSame(info) {
-		j.oldMeta = j.differs(info)
-		return d.stored(j, info)
 	}
 	f, isFile := j.n.(*file)
 	if isFile && info.Type == fs.File {

@@ -470,6 +470,45 @@ func TestExchangeBack(t *testing.T) {
 	})
 }
 
+// TestExchangeRemoved removes a file that was put aside, and is open.
+func TestExchangeRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p program
+		aside, removed := "", false
+		b := mem.NewBackend(mem.BackendOptions{Before: func(_ context.Context, r mem.Request) error {
+			if strings.HasPrefix(r.Dst, asidePrefix) {
+				aside = r.Key
+			} else if r.Op == "copy" && !removed {
+				removed = true
+				p.remove(map[string]string{"a": "b", "b": "a"}[aside])
+			}
+			return nil
+		}})
+		p = program{t, t.Context(), open(t, Options{Backend: b})}
+		handles := map[string]fs.Handle{}
+		for _, path := range []string{"a", "b"} {
+			p.write(path, []byte("was "+path), false)
+			n, err := nodeAt(p.ctx, p.d, path)
+			p.must("Lookup", err)
+			handles[path], err = n.Open(p.ctx, fs.OpenRead)
+			p.must("Open", err)
+		}
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.exchange("a", "b")
+		p.must("Wait", p.d.Wait(p.ctx))
+		if keys := b.Keys(""); len(keys) != 1 || !removed {
+			t.Errorf("the store has %q", keys)
+		}
+		for path, h := range handles {
+			if got, err := readAllOf(p.ctx, h); err != nil || got != "was "+path {
+				t.Errorf("the open file reads %q, %v", got, err)
+			}
+			p.must("Release", h.Release(p.ctx))
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
 // TestExchangeUnknown exchanges two folders of which only some names are known, the same ones among others.
 func TestExchangeUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

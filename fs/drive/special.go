@@ -23,9 +23,7 @@ func (s *special) stat() fs.Attr {
 	return a
 }
 
-// what returns what it is. The caller holds Drive.mu.
-func (s *special) what() fs.Special { return specialOf(&s.m) }
-
+// specialOf returns what a special file is.
 func specialOf(m *meta) fs.Special { return fs.Special{Mode: m.mode & fs.ModeType, Rdev: m.get().rdev} }
 
 // Open refuses: the kernel opens it by itself.

@@ -143,7 +143,7 @@ func (s *side) mapIn(slot int) string {
 	f := s.open[slot]
 	var st unix.Stat_t
 	err := errors.Join(s.unmap(f), again(func() error { return unix.Fstat(f.fd, &st) }))
-	if err == nil && st.Size > 0 {
+	if err == nil && st.Size > 0 && st.Mode&unix.S_IFMT != unix.S_IFDIR { // whose size is its own business
 		f.mapped, err = unix.Mmap(f.fd, 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	}
 	return outcome(fmt.Sprint(len(f.mapped)), err)
