@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/jupyter-drive/jupyter-drive/integration/daemon"
 )
 
@@ -132,9 +134,9 @@ func (f *filer) in(d *daemon.Daemon) save {
 	}
 }
 
-// step makes a file, renames it into another folder, or removes one of those there.
+// step makes a file, renames it into another folder, removes one of those there, or has the two folders change places.
 func (f *filer) step(m mounted, version uint64) error {
-	step := version % runVersions % 3
+	step := version % runVersions % 4
 	first := version - step
 	made, moved := fmt.Sprint("made/", first), fmt.Sprint("moved/", first)
 	f.mu.Lock()
@@ -149,9 +151,16 @@ func (f *filer) step(m mounted, version uint64) error {
 		delete(next, made)
 		do = func() error { return os.Rename(m.path(made), m.path(moved)) }
 	case 2:
-		if first%2 == 0 {
+		if first/4%2 == 0 {
 			delete(next, moved)
 			do = func() error { return os.Remove(m.path(moved)) }
+		}
+	case 3:
+		if first/4%5 == 1 {
+			next = exchanged(next)
+			do = func() error {
+				return unix.Renameat2(unix.AT_FDCWD, m.path("made"), unix.AT_FDCWD, m.path("moved"), unix.RENAME_EXCHANGE)
+			}
 		}
 	}
 	f.next = next
@@ -165,6 +174,19 @@ func (f *filer) step(m mounted, version uint64) error {
 	defer f.mu.Unlock()
 	f.want, f.next = next, nil
 	return nil
+}
+
+// exchanged returns what there is when the two folders have changed places.
+func exchanged(files map[string]uint64) map[string]uint64 {
+	next := map[string]uint64{}
+	for p, version := range files {
+		if rest, ok := strings.CutPrefix(p, "made/"); ok {
+			next["moved/"+rest] = version
+		} else {
+			next["made/"+strings.TrimPrefix(p, "moved/")] = version
+		}
+	}
+	return next
 }
 
 // empty is the version of a file that was made and not written: the daemon was killed in between.

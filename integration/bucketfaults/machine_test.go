@@ -108,7 +108,7 @@ func (w *twins) data() []byte {
 
 func (w *twins) step() {
 	path, other, dir, data := w.path(), w.path(), w.dir(), w.data()
-	switch w.rng.IntN(16) {
+	switch w.rng.IntN(18) {
 	case 0, 1, 14, 15:
 		w.create(path, data)
 	case 2:
@@ -123,9 +123,13 @@ func (w *twins) step() {
 	case 5:
 		w.remove(dir, true)
 	case 6, 7:
-		w.rename(path, other)
+		w.rename(path, other, 0)
 	case 8:
-		w.rename(dir, w.dir())
+		w.rename(dir, w.dir(), 0)
+	case 16:
+		w.rename(path, []string{other, dir}[w.rng.IntN(2)], fs.RenameExchange)
+	case 17:
+		w.rename(dir, w.dir(), fs.RenameExchange)
 	case 9:
 		w.both("read "+path, func(ctx context.Context, d fs.Drive) (string, error) { return text(ctx, d, path) })
 	case 10:
@@ -186,8 +190,8 @@ func (w *twins) remove(path string, dir bool) {
 	})
 }
 
-func (w *twins) rename(from, to string) {
-	w.both("rename "+from+" to "+to, func(ctx context.Context, d fs.Drive) (string, error) {
+func (w *twins) rename(from, to string, flags fs.RenameFlags) {
+	w.both(fmt.Sprintf("rename %s to %s (%d)", from, to, flags), func(ctx context.Context, d fs.Drive) (string, error) {
 		x, name, err := parent(ctx, d, from)
 		if err != nil {
 			return "", err
@@ -196,7 +200,7 @@ func (w *twins) rename(from, to string) {
 		if err != nil {
 			return "", err
 		}
-		return "", x.Rename(ctx, name, y, newName, 0)
+		return "", x.Rename(ctx, name, y, newName, flags)
 	})
 }
 
