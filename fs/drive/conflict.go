@@ -38,9 +38,6 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 		if err != nil && !isGone(err) {
 			return err
 		}
-		if moved := d.elsewhere(j); err != nil && moved != nil {
-			return moved
-		}
 		if same {
 			return d.stored(j, info)
 		}
@@ -139,6 +136,9 @@ func (d *Drive) sameAs(ctx context.Context, j *job, info fs.Info) (bool, error) 
 			return false, fs.Wrap("read", j.key, err)
 		}
 		if _, err := ours.ReadAt(b[:n], off); err != nil && !errors.Is(err, io.EOF) {
+			if moved := d.elsewhere(j); moved != nil {
+				return false, moved
+			}
 			return false, err
 		}
 		if !bytes.Equal(a[:n], b[:n]) {
