@@ -28,6 +28,11 @@ type job struct {
 func (d *Drive) job(k keyed) (*job, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.newJob(k)
+}
+
+// newJob is job with mu held.
+func (d *Drive) newJob(k keyed) (*job, bool) {
 	p := d.pending[k]
 	if p == nil {
 		return nil, false
@@ -50,6 +55,16 @@ func (d *Drive) job(k keyed) (*job, bool) {
 	return j, true
 }
 
+// readyJob is job for a key that must not wait for others. It did not when its worker began, but names may have changed since.
+func (d *Drive) readyJob(k keyed) (*job, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.pending[k]; p == nil || d.blocker(p) != (blocker{}) {
+		return nil, false
+	}
+	return d.newJob(k)
+}
+
 func (d *Drive) endJob(j *job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +74,7 @@ func (d *Drive) endJob(j *job) {
 // reconcile brings one key of the store up to date. It returns nil when that is done, or when the next step is to be taken by
 // another call.
 func (d *Drive) reconcile(ctx context.Context, k keyed) error {
-	j, ok := d.job(k)
+	j, ok := d.readyJob(k)
 	if !ok {
 		return nil
 	}
@@ -361,6 +376,7 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	p.have, p.unsure, p.tries, p.err, p.since, p.saved = info.Version, false, 0, nil, t.now, time.Time{}
 	if t.d.at(j.keyed) != j.n || j.n == nil {
 		p.due = time.Now()
+		t.storedBefore(j, info, c)
 		return nil
 	}
 	x := j.n.meta()
@@ -398,6 +414,31 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	after := m.get().content
 	t.after = append(t.after, func() { t.d.rebase(f, c, j, now, after) })
 	return nil
+}
+
+// storedBefore works in that a file was uploaded under a name that it has lost meanwhile: the version under its layers is overwritten, and the
+// new one takes its place. The caller holds c.mu, unless c is nil.
+func (t *tx) storedBefore(j *job, info fs.Info, c *contents) {
+	f, ok := j.n.(*file)
+	if !ok || f.m.at.version == "" || f.m.at != j.v.at || f.m.at.key != j.key {
+		return
+	}
+	now := f.m.get().content
+	if now == nil {
+		return
+	}
+	rest, ok := withoutPrefix(now.stack, j.v.stack)
+	if !ok {
+		return
+	}
+	t.setAt(f, base{j.key, info.Version, max(info.Size, 0)})
+	f.m.edit(func(m *more) {
+		if m.content = nil; len(rest) > 0 {
+			m.content = &content{stack: rest, size: now.size, gen: now.gen}
+		}
+	})
+	after := f.m.get().content
+	t.after = append(t.after, func() { t.d.rebase(f, c, j, now, after) })
 }
 
 // withoutPrefix returns the layers that lie over those of prefix, if they do.
