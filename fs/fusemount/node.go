@@ -78,7 +78,15 @@ func (t *table) add(n *node, mode uint32) *node {
 	return n
 }
 
-// retire gives the fs of n another node, unless it has one already, and returns that.
+// retire gives the fs of n another node, unless it has one already, and returns that. Who has n open goes on with it, and is told its
+// attributes each time from now on: they may change through the other node, of which the kernel knows nothing.
+func (n *node) retire() *node {
+	now := n.m.table.retire(n)
+	n.NotifyContent(-1, 0)
+	return now
+}
+
+// retire is node.retire without a word to the kernel.
 func (t *table) retire(n *node) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,7 +102,7 @@ func (t *table) retire(n *node) *node {
 func (c *call) node(f fs.Node, mode uint32) *node {
 	n := c.m.table.get(c.m, f, mode)
 	if n.isDirect() && c.nodes.Live(f) {
-		return c.m.table.retire(n)
+		return n.retire()
 	}
 	return n
 }
@@ -228,6 +236,14 @@ func (c *call) cacheFor(f fs.Node) time.Duration {
 		return 0
 	}
 	return c.m.opts.CacheFor
+}
+
+// attrFor returns how long the kernel may keep the attributes of n.
+func (c *call) attrFor(n *node) time.Duration {
+	if n.retired.Load() {
+		return 0
+	}
+	return c.cacheFor(n.fs)
 }
 
 // maxLookups is how often a name that is replaced meanwhile is looked up again.

@@ -24,7 +24,7 @@ func (n *node) Getattr(ctx context.Context, fh gofuse.FileHandle, out *fuse.Attr
 	a, errno := n.attr(c, fh)
 	if errno == 0 {
 		fillAttr(&out.Attr, a)
-		out.SetTimeout(c.cacheFor(n.fs))
+		out.SetTimeout(c.attrFor(n))
 	}
 	return errno
 }
@@ -38,7 +38,7 @@ func (n *node) Statx(ctx context.Context, fh gofuse.FileHandle, _, _ uint32, out
 	a, errno := n.attr(c, fh)
 	if errno == 0 {
 		fillStatx(&out.Statx, a)
-		out.SetTimeout(c.cacheFor(n.fs))
+		out.SetTimeout(c.attrFor(n))
 	}
 	return errno
 }
@@ -93,7 +93,7 @@ func (n *node) attr(c *call, fh gofuse.FileHandle) (fs.Attr, syscall.Errno) {
 		return fs.Attr{}, syscall.ESTALE
 	}
 	var a fs.Attr
-	errno := n.byPath(c, "getattr", func() (err error) {
+	errno := n.onEither(c, "getattr", func() (err error) {
 		a, err = c.nodes.Attr(c.ctx, n.fs)
 		return err
 	})
@@ -111,10 +111,21 @@ func (n *node) Setattr(ctx context.Context, fh gofuse.FileHandle, in *fuse.SetAt
 	}
 	a, errno := n.setattr(c, fh, setAttrOf(in))
 	if errno == 0 {
+		n.tellOther()
 		fillAttr(&out.Attr, a)
-		out.SetTimeout(c.cacheFor(n.fs))
+		out.SetTimeout(c.attrFor(n))
 	}
 	return errno
+}
+
+// tellOther has the kernel ask for the attributes of the node that has taken the place of n, if one has.
+func (n *node) tellOther() {
+	if !n.retired.Load() {
+		return
+	}
+	if other := n.m.table.known(n.fs); other != nil {
+		other.NotifyContent(-1, 0)
+	}
 }
 
 func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, syscall.Errno) {
@@ -123,8 +134,12 @@ func (n *node) setattr(c *call, fh gofuse.FileHandle, set fs.SetAttr) (fs.Attr, 
 		a, err := h.h.SetAttr(c.ctx, set)
 		return a, n.errno("setattr", err)
 	}
+	reach := n.onEither
+	if set.Size != nil {
+		reach = n.byPath // which changes what the kernel has of the contents too
+	}
 	var a fs.Attr
-	errno := n.byPath(c, "setattr", func() (err error) {
+	errno := reach(c, "setattr", func() (err error) {
 		a, err = c.nodes.SetAttr(c.ctx, n.fs, set)
 		return err
 	})
@@ -173,7 +188,7 @@ func (n *node) Access(ctx context.Context, mask uint32) syscall.Errno {
 		return n.errno("access", err)
 	}
 	var a fs.Attr
-	errno = n.byPath(c, "access", func() (err error) {
+	errno = n.onEither(c, "access", func() (err error) {
 		a, err = c.nodes.Attr(c.ctx, n.fs)
 		return err
 	})

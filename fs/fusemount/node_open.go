@@ -25,7 +25,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (gofuse.FileHandle, uint3
 		return nil, 0, syscall.ESTALE
 	}
 	if n.isDirect() && c.nodes.Live(n.fs) {
-		n.m.table.retire(n)
+		n.retire()
 	}
 	var h fs.Handle
 	errno = n.byPath(c, "open", func() (err error) {
@@ -44,7 +44,7 @@ func (n *node) openedBy(c *call, h fs.Handle, how fs.OpenFlags) (gofuse.FileHand
 	if f != nil {
 		return f, n.keepCache(c, h), 0
 	}
-	n.m.table.retire(n)
+	n.retire()
 	if c.refuse() {
 		return nil, 0, n.abandon(c, h, syscall.ESTALE)
 	}

@@ -13,7 +13,7 @@ func (n *node) reach(ctx context.Context, op string, do func(*call) error) sysca
 	if errno != 0 {
 		return errno
 	}
-	return n.byPath(c, op, func() error { return do(c) })
+	return n.onEither(c, op, func() error { return do(c) })
 }
 
 // Getxattr returns an extended attribute; with too small a dest its size and ERANGE.

@@ -199,6 +199,20 @@ func (n *node) byPath(c *call, op string, do func() error) syscall.Errno {
 	if n.stale(c) {
 		return syscall.ESTALE
 	}
+	return n.reached(c, op, do)
+}
+
+// onEither is byPath for what is the same for a node and the one that has taken its place. A program that has the file open asks so too.
+func (n *node) onEither(c *call, op string, do func() error) syscall.Errno {
+	if n.retired.Load() && !n.fs.Superseded() {
+		n.m.notifier.detach(n)
+		return n.reached(c, op, do)
+	}
+	return n.byPath(c, op, do)
+}
+
+// reached does the work of byPath.
+func (n *node) reached(c *call, op string, do func() error) syscall.Errno {
 	err := do()
 	if err != nil && fs.KindOf(err) == fs.Stale && c.refuse() {
 		return syscall.ESTALE

@@ -29,7 +29,7 @@ func openCached(t *testing.T, direct bool) *bucketFile {
 	b := &bucketFile{t: t, backend: mem.NewBackend(mem.BackendOptions{}), text: bytes.Repeat([]byte("0123456789abcdef"), 20_000)}
 	b.backend.Inject("f", b.text, fs.WriteOptions{})
 	b.drive = storeDrive(t, drive.Options{Backend: b.backend, ContentsTTL: time.Nanosecond})
-	b.fixture = mount(t, setup{drives: map[string]fs.Drive{"home": keep{b.drive}}, opts: Options{NoPassthrough: !direct}})
+	b.fixture = mount(t, setup{drives: map[string]fs.Drive{"home": keep{b.drive}}, opts: Options{NoPassthrough: !direct, CacheFor: time.Hour}})
 	if direct && !b.passthrough.Load() {
 		t.Skip("the kernel reads no file by itself here: that needs Linux 6.9 and CAP_SYS_ADMIN")
 	}
@@ -88,6 +88,52 @@ func (b *bucketFile) want(what string, got, want []byte) {
 	if !bytes.Equal(got, want) {
 		b.t.Errorf("%s: %d bytes that differ from the %d wanted", what, len(got), len(want))
 	}
+}
+
+// size compares the size that fstat(2) and lseek(2) tell the reader.
+func (b *bucketFile) size(what string, want int64) {
+	b.t.Helper()
+	info, err := b.reader.Stat()
+	b.ok(err)
+	end, err := b.reader.Seek(0, io.SeekEnd)
+	b.ok(err)
+	if info.Size() != want || end != want {
+		b.t.Errorf("size %s = %d, and it ends at %d, want %d", what, info.Size(), end, want)
+	}
+}
+
+// TestAttributesOfBoth changes the attributes of a file that one program reads past the daemon and another writes: the kernel knows it
+// as two, and both programs see the same.
+func TestAttributesOfBoth(t *testing.T) {
+	b := openCached(t, true)
+	w, err := os.OpenFile(b.path("f"), os.O_RDWR, 0)
+	b.ok(err)
+	defer w.Close()
+	both := func(what string, want os.FileMode, size int64) {
+		t.Helper()
+		for name, f := range map[string]*os.File{"reader": b.reader, "writer": w} {
+			info, err := f.Stat()
+			b.ok(err)
+			if info.Mode() != want || info.Size() != size {
+				t.Errorf("%s the %s is told %v and %d bytes, want %v and %d", what, name, info.Mode(), info.Size(), want, size)
+			}
+		}
+		info, err := os.Stat(b.path("f"))
+		b.ok(err)
+		if info.Mode() != want || info.Size() != size {
+			t.Errorf("%s the path has %v and %d bytes, want %v and %d", what, info.Mode(), info.Size(), want, size)
+		}
+	}
+	both("before", 0o644, int64(len(b.text)))
+	b.ok(b.reader.Chmod(0o600))
+	both("after the reader's chmod", 0o600, int64(len(b.text)))
+	b.ok(w.Chmod(0o640))
+	both("after the writer's chmod", 0o640, int64(len(b.text)))
+	b.ok(w.Truncate(0))
+	both("truncated", 0o640, 0)
+	_, err = w.WriteAt([]byte("text"), 10)
+	b.ok(err)
+	both("written", 0o640, 14)
 }
 
 // TestOpenWhileReadFromCache does to a cached file that somebody has open to read what others may do, with the kernel reading by itself
@@ -150,8 +196,10 @@ func TestOpenWhileReadFromCache(t *testing.T) {
 			t.Run(tt.name+map[bool]string{true: ", passed through", false: ""}[direct], func(t *testing.T) {
 				b := openCached(t, direct)
 				b.want("before", b.read(), b.text)
+				b.size("before", int64(len(b.text)))
 				tt.do(b)
 				want := tt.open(b.text)
+				b.size("of the open file", int64(len(want)))
 				b.want("the open file", b.read(), want)
 				if tt.file != nil {
 					want = tt.file(b.text)
