@@ -164,9 +164,13 @@ func (d *Drive) keepBoth(j *job, info fs.Info) error {
 		return nil
 	})
 	if err == nil && to != "" {
-		d.log.Warn("somebody else has changed a file too: both versions are kept", "path", j.key, "ours", to)
+		d.tellBoth(j.key, to)
 	}
 	return err
+}
+
+func (d *Drive) tellBoth(path, ours string) {
+	d.log.Warn("somebody else has changed a file too: both versions are kept", "path", path, "ours", ours)
 }
 
 func (t *tx) keepBoth(j *job, info *fs.Info) (to string) {

@@ -33,7 +33,8 @@ func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
 }
 
 // keepPart gives what was written to the job's file a name that says that it is a part: zeros are in the place of what neither the store
-// nor the cache has any more. The path is for what the store has there, nil if that is nothing.
+// nor the cache has any more. If the cache has all that is needed, it is a conflict copy as any other. The path is for what the store has
+// there, nil if that is nothing.
 func (d *Drive) keepPart(j *job, info *fs.Info) error {
 	f, ok := j.n.(*file)
 	if !ok || j.content == nil {
@@ -57,17 +58,25 @@ func (d *Drive) keepPart(j *job, info *fs.Info) error {
 	}()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	naming := fs.PartialName
+	if len(lost) == 0 {
+		naming = fs.ConflictName
+	}
 	var to string
 	err = d.settle("conflict", j.key, func(t *tx) error {
 		if t.d.at(j.keyed) != j.n || f.m.get().content != j.content || f.baseAt() != j.v.at {
 			return nil // it was saved anew meanwhile
 		}
 		t.settlePart(c, l, lost)
-		to = t.aside(j, info, fs.PartialName, lost.bytes())
+		to = t.aside(j, info, naming, lost.bytes())
 		t.record(fs.OpWrite, f, fs.Change{})
 		return nil
 	})
-	if err == nil && to != "" {
+	switch {
+	case err != nil || to == "":
+	case len(lost) == 0:
+		d.tellBoth(j.key, to)
+	default:
 		d.log.Error("a file was changed here in a part, and its other bytes are gone from the store: what there is of it is kept",
 			"path", j.key, "kept", to, "bytes lost", lost.bytes())
 	}

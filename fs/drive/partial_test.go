@@ -131,6 +131,37 @@ func TestBaseGone(t *testing.T) {
 	}
 }
 
+// TestBaseGoneButNotNeeded has others replace a file of which all that was not overwritten here is cached: nothing is lost.
+func TestBaseGoneButNotNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const half = 20 * blockcache.Unit
+		b := mem.NewBackend(mem.BackendOptions{})
+		first, second := noise(2 * half)[:half], bytes.Repeat([]byte("ours"), half/4)
+		b.Inject("f.txt", append(bytes.Clone(first), make([]byte, half)...), fs.WriteOptions{})
+		o := withCache(t, Options{})
+		o.Backend = b
+		x := program{t, t.Context(), open(t, o)}
+		h := x.openFile("f.txt", fs.OpenReadWrite)
+		_, err := h.WriteAt(x.ctx, second, half)
+		x.must("WriteAt", err)
+		_, err = h.ReadAt(x.ctx, make([]byte, half), 0)
+		x.must("ReadAt, and close", errors.Join(err, h.Flush(x.ctx), h.Release(x.ctx)))
+		b.Inject("f.txt", []byte("theirs"), fs.WriteOptions{})
+		x.must("Wait", x.d.Wait(x.ctx))
+		c := x.d.Status().Conflicts
+		if len(c) != 1 || c[0].Path != "f.txt" || c[0].Lost != 0 || !strings.HasSuffix(c[0].Copy, ").txt") {
+			t.Fatalf("there are the conflicts %+v, want one of f.txt that has lost nothing", c)
+		}
+		if got := x.inStore(b, c[0].Copy); !bytes.Equal(got, append(first, second...)) {
+			t.Error("the copy has other bytes")
+		}
+		if got := x.inStore(b, "f.txt"); string(got) != "theirs" {
+			t.Errorf("the file has %d bytes, not theirs", len(got))
+		}
+		x.must("Close", x.d.Close(x.ctx))
+	})
+}
+
 // TestBaseGoneWhileOpen reads what is lost through a handle that was open before: that is no zeros, until they are written.
 func TestBaseGoneWhileOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
