@@ -19,7 +19,7 @@ type queue struct {
 	blocked map[blocker][]keyed // that must wait for others
 	stuck   []keyed             // the same in the order in which they began to wait, and some that do not wait any more
 	working map[keyed]bool      // keys that have a worker: it may outlive what was pending when it began, and there is never a second one
-	busy    int                 // workers, with those of unblock
+	busy    int                 // workers, with those of free
 	looks   int                 // how often a key was looked at
 }
 
