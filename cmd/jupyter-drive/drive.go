@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,15 +31,12 @@ func (a *app) driveListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the drives of the configuration", Args: cobra.NoArgs,
 		Example: "  jupyter-drive drive list\n  jupyter-drive drive list --json",
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.config()
 			if err != nil {
 				return err
 			}
-			list := []driveStatus{}
-			for _, name := range c.driveNames() {
-				list = append(list, driveStatusOf(name, c.Drives[name], a.env))
-			}
+			list := a.driveStatuses(cmd.Context(), c)
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(map[string]any{"drives": list})
 			}
@@ -47,6 +45,29 @@ func (a *app) driveListCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// listLimit is how long a list waits for a daemon that runs and does not answer.
+const listLimit = 5 * time.Second
+
+// driveStatuses tells of each drive of a configuration what the running daemon says of it, else what can be told without one.
+func (a *app) driveStatuses(ctx context.Context, c *config) []driveStatus {
+	ctx, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	var s status
+	if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
+		s = status{} // there is a list all the same
+	}
+	list := []driveStatus{}
+	for _, name := range c.driveNames() {
+		d := driveStatusOf(name, c.Drives[name], a.env)
+		i := slices.IndexFunc(s.Drives, func(x driveStatus) bool { return x.Name == name && x.URL == d.URL })
+		if i >= 0 { // else it is one of another configuration
+			d.State, d.Store = s.Drives[i].State, s.Drives[i].Store
+		}
+		list = append(list, d)
+	}
+	return list
 }
 
 // driveStatusOf tells what can be told without a daemon.

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive"
 )
 
 // awayStarted runs a daemon with a bucket in which is a file that cannot be uploaded: its store takes nothing, and then is away. It
@@ -183,6 +186,59 @@ func TestFsckWithoutItsStore(t *testing.T) {
 	code, stdout, _ = call(t, env, "fsck", "data", "--json")
 	if code != exitUnavailable || !strings.Contains(stdout, `"error":`) {
 		t.Errorf("fsck --json = %d %s", code, stdout)
+	}
+}
+
+// TestDriveListAsksTheDaemon lists drives that a daemon has, and one that it has not.
+func TestDriveListAsksTheDaemon(t *testing.T) {
+	env := testEnv(t)
+	path := writeConfig(t, "version = 1\n[drives.data]\nurl = \"s3://bucket\"\n[drives.other]\nurl = \"s3://there\"\n")
+	states := func() (got [2]string) {
+		code, stdout, stderr := call(t, env, "--config", path, "drive", "list", "--json")
+		var list status
+		if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != exitOK || len(list.Drives) != 2 {
+			t.Fatalf("drive list = %d %q %q: %v", code, stdout, stderr, err)
+		}
+		return [2]string{list.Drives[0].State, list.Drives[1].State}
+	}
+	if got, want := states(), [2]string{"ok", "ok"}; got != want {
+		t.Errorf("without a daemon: %q, want %q", got, want)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		s := status{Drives: []driveStatus{{Name: "data", URL: "s3://bucket", State: "offline for 2s: no answer"}, {Name: "other", URL: "s3://elsewhere", State: "bad"}}}
+		if err := json.NewEncoder(w).Encode(s); err != nil {
+			t.Error(err)
+		}
+	})
+	controlWith(t, env, mux)
+	if got, want := states(), [2]string{"offline for 2s: no answer", "ok"}; got != want {
+		t.Errorf("beside a daemon: %q, want %q", got, want)
+	}
+}
+
+// TestFsckTellsLossFromAbsence ends with what is wrong on this machine, not with what comes of a store that is away.
+func TestFsckTellsLossFromAbsence(t *testing.T) {
+	unknown := drive.Finding{Path: "a.txt", Err: &fs.Error{Op: "put", Path: "a.txt", Kind: fs.UnknownOutcome, Err: &fs.Error{Kind: fs.Unavailable}}}
+	away := drive.Finding{Path: "b.txt", Err: &fs.Error{Op: "put", Path: "b.txt", Kind: fs.Unavailable}}
+	lost := drive.Finding{Path: "c.txt", Err: &fs.Error{Op: "read", Path: "c.txt", Kind: fs.Checksum}}
+	for _, tt := range []struct {
+		name  string
+		found []drive.Finding
+		want  int
+	}{
+		{"uploads that had no answer", []drive.Finding{unknown, away}, exitUnavailable},
+		{"an upload of which nothing is known", []drive.Finding{unknown}, exitUnavailable},
+		{"something else", []drive.Finding{lost}, exitUnhealthy},
+		{"both", []drive.Finding{unknown, lost, away}, exitUnhealthy},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := fsckResult{Drive: "data"}
+			r.note(tt.found)
+			if err := (&app{}).writeFsck([]fsckResult{r}, true); exitCode(err) != tt.want {
+				t.Errorf("found %q, error %q: %v, want exit code %d", r.Findings, r.Error, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -96,13 +96,7 @@ func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell
 	case now.Refused != nil:
 		r.Error = now.Refused.Error()
 	}
-	for _, f := range found {
-		if isAway(f.Err) {
-			r.Error = firstOf(r.Error, f.Err.Error())
-			continue
-		}
-		r.Findings = append(r.Findings, fmt.Sprintf("%s: %v", f.Path, f.Err))
-	}
+	r.note(found)
 	d.mu.Lock()
 	cache := d.stores.cache
 	d.mu.Unlock()
@@ -115,9 +109,20 @@ func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell
 	return r, err
 }
 
-// isAway reports whether an error is that a store does not answer.
+// note adds what was found. That the store does not answer is no finding.
+func (r *fsckResult) note(found []drive.Finding) {
+	for _, f := range found {
+		if isAway(f.Err) {
+			r.Error = firstOf(r.Error, f.Err.Error())
+			continue
+		}
+		r.Findings = append(r.Findings, fmt.Sprintf("%s: %v", f.Path, f.Err))
+	}
+}
+
+// isAway reports whether an error is that a store does not answer: to an upload, that not even what became of it could be asked.
 func isAway(err error) bool {
-	return err != nil && exitCodeOf(err) == exitUnavailable
+	return err != nil && (exitCodeOf(err) == exitUnavailable || fs.KindOf(err) == fs.UnknownOutcome)
 }
 
 // gc removes what is left of drives that are gone, and what drives have left in their stores.
