@@ -48,6 +48,55 @@ func TestCachedDrive(t *testing.T) {
 	})
 }
 
+// TestReadOnceAfterAppend appends to a file that was read, and to one that was not, which the upload reads: afterwards both are read without a
+// request.
+func TestReadOnceAfterAppend(t *testing.T) {
+	b := mem.NewBackend(mem.BackendOptions{})
+	text := bytes.Repeat([]byte("text "), 700_000) // more than is copied at once
+	b.Inject("read", text, fs.WriteOptions{})
+	b.Inject("not read", text, fs.WriteOptions{})
+	d := open(t, withCache(t, Options{Backend: b}))
+	defer func() {
+		if err := d.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	d.Publish(func(fs.Change) {})
+	for _, name := range []string{"read", "not read"} {
+		if name == "read" {
+			readFile(t, d, name)
+		}
+		n, err := d.Root().Lookup(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := n.Open(t.Context(), fs.OpenReadWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for off, p := range map[int64]string{int64(len(text)): "more", 1000: "WRITTEN"} {
+			if _, err := h.WriteAt(t.Context(), []byte(p), off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := append(bytes.Clone(text), "more"...)
+		copy(want[1000:], "WRITTEN")
+		b.ResetRequests()
+		if got := readFile(t, d, name); !bytes.Equal(got, want) {
+			t.Fatalf("%s: %d bytes that differ from the %d wanted", name, len(got), len(want))
+		}
+		if n := b.Requests()["read"]; n != 0 {
+			t.Errorf("%s: %d reads of the store, want none", name, n)
+		}
+	}
+}
+
 // TestReadOnce reads what was uploaded, and what somebody else has put there: the first takes no request, the second one.
 func TestReadOnce(t *testing.T) {
 	b := mem.NewBackend(mem.BackendOptions{})

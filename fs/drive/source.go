@@ -138,30 +138,52 @@ func (d *Drive) reader(at base) (from remote, done func()) {
 	}
 }
 
-// cacheLimit is the size up to which what was uploaded is copied into the cache.
-const cacheLimit = 256 << 20
+// The sizes up to which what was uploaded is copied into the cache.
+const (
+	cacheLimit = 256 << 20
+	joinLimit  = 32 << 20 // of a file that was changed in a part, whose other bytes are copied from the version before
+)
 
 // toCache keeps what was uploaded, which need not be read from the store then.
 func (d *Drive) toCache(j *job, info fs.Info) {
-	if j.content == nil || j.v.size == 0 || j.v.size > cacheLimit || info.Size != j.v.size || !j.v.complete() {
+	if j.content == nil || j.v.size == 0 || j.v.size > cacheLimit || info.Size != j.v.size {
 		return
+	}
+	var before *blockcache.File
+	if !j.v.complete() {
+		if j.v.size > joinLimit {
+			return
+		}
+		if before = d.cacheFile(j.v.at); before == nil {
+			return
+		}
+		defer (&lent{file: before}).close(d.log)
 	}
 	f := d.cacheFile(base{key: j.key, version: info.Version, size: info.Size})
 	if f == nil {
 		return
 	}
-	if err := errors.Join(copyToCache(f, &j.v), f.Close()); err != nil {
+	if err := errors.Join(copyToCache(f, &j.v, before), f.Close()); err != nil {
 		d.log.Debug("not cached after its upload", "key", j.key, "error", err)
 	}
 }
 
-// copyToCache stores the bytes of a view that needs none of the store's.
-func copyToCache(f *blockcache.File, v *view) error {
-	buf := make([]byte, min(v.size, 1<<20))
+// copyToCache stores the bytes of a view. What it needs of the store's is taken from before; what is not there is left out.
+func copyToCache(f *blockcache.File, v *view, before *blockcache.File) error {
+	buf := make([]byte, min(v.size, blockcache.Unit*32))
 	for off := int64(0); off < v.size; off += int64(len(buf)) {
 		p := buf[:min(int64(len(buf)), v.size-off)]
-		if missing, err := v.readLocal(p, off); err != nil || len(missing) > 0 {
+		missing, err := v.readLocal(p, off)
+		if err != nil {
 			return err
+		}
+		there := true
+		for _, m := range missing {
+			_, ok, err := before.ReadAt(m.p, m.off)
+			there = there && ok && err == nil // a damaged cache is as good as none
+		}
+		if !there {
+			continue
 		}
 		if err := f.WriteAt(p, off); err != nil {
 			return err
