@@ -190,6 +190,14 @@ func parseSize(text string) (int64, error) {
 	return 0, errors.New(`not a size such as "20GB" or "512MiB"`)
 }
 
+// count writes a number of things for people: "1 file", "2 files".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // sizeText writes a size for people.
 func sizeText(n int64) string {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,42 @@ func TestParseSize(t *testing.T) {
 	for _, text := range []string{"x", "-1GB", "0", "GB", "1 XB", "1e30TB"} {
 		if got, err := parseSize(text); err == nil {
 			t.Errorf("parseSize(%q) = %d", text, got)
+		}
+	}
+}
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 state folders", 1: "1 state folder", 2: "2 state folders", 11: "11 state folders"} {
+		if got := count(n, "state folder"); got != want {
+			t.Errorf("count(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestNumbersOfThings prints each number of a status and of a fsck once as one and once as two.
+func TestNumbersOfThings(t *testing.T) {
+	storeOf := func(n int) storeStatus {
+		return storeStatus{Pending: n, Bytes: 4, Oldest: time.Now(), Uploading: 1, LocalOnly: n, Hidden: int64(n),
+			Errors: make([]storeTrouble, n), Conflicts: slices.Repeat([]storeConflict{{Copy: "x", Partial: true}}, n)}
+	}
+	for n, want := range map[int][]string{
+		1: {"1 change to upload (4 B)", "   1 local file   1 error   1 conflict   1 partial file   1 hidden key\n", "CACHE 0 B of 0 B, 1 file\n",
+			"data  1 file, 1 folder;", "; 1 change to upload\n"},
+		2: {"2 changes to upload (4 B)", "   2 local files   2 errors   2 conflicts   2 partial files   2 hidden keys\n", "CACHE 0 B of 0 B, 2 files\n",
+			"data  2 files, 2 folders;", "; 2 changes to upload\n"},
+	} {
+		var out output
+		a, store := &app{stdout: &out}, storeOf(n)
+		a.writeStores(status{Drives: []driveStatus{{Name: "data", Store: &store}}, Cache: &cacheStatus{Files: n}})
+		findings := slices.Repeat([]string{"x"}, n)
+		err := a.writeFsck([]fsckResult{{Drive: "data", Files: n, Dirs: n, Pending: n, Findings: findings}}, false)
+		if wrong := count(n, "finding"); exitCode(err) != exitUnhealthy || err.Error() != wrong {
+			t.Errorf("fsck ends with %v, want %q", err, wrong)
+		}
+		for _, text := range want {
+			if got := out.String(); !strings.Contains(got, text) {
+				t.Errorf("written was %q, want %q in it", got, text)
+			}
 		}
 	}
 }

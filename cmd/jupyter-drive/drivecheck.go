@@ -88,7 +88,7 @@ func (a *app) driveCheck(ctx context.Context, c *config, names []string, asJSON 
 		a.writeChecks(results)
 	}
 	if bad > 0 {
-		return fail(exitUnhealthy, "%d of %d drives failed the check", bad, len(names))
+		return fail(exitUnhealthy, "%d of %s failed the check", bad, count(len(names), "drive"))
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (a *app) mayRemove(ctx context.Context, name string, d driveConfig, force b
 	case force:
 		return a.env.driveState(id), nil
 	}
-	return "", fail(exitUnflushed, "%s of drive %q are not uploaded yet; see: jupyter-drive status. To remove it all the same: --force", left, name)
+	return "", fail(exitUnflushed, "drive %q has %s to upload yet; see: jupyter-drive status. To remove it all the same: --force", name, left)
 }
 
 // pending returns what a bucket's store does not have, from the daemon, or without one from the drive's state.

@@ -27,10 +27,7 @@ type leftover struct {
 
 // String is how much it is.
 func (l leftover) String() string {
-	if l.changes == 1 {
-		return "1 change (" + sizeText(l.bytes) + ")"
-	}
-	return fmt.Sprintf("%d changes (%s)", l.changes, sizeText(l.bytes))
+	return count(l.changes, "change") + " (" + sizeText(l.bytes) + ")"
 }
 
 // pendingAt returns what a state folder has that its store has not. No daemon may use the folder.

@@ -160,7 +160,7 @@ func TestRemovedDriveIsTakenUpAgain(t *testing.T) {
 	if code, _, stderr := call(t, env, "drive", "remove", "data", "--force"); code != exitOK || !strings.Contains(stderr, state) || !strings.Contains(stderr, add) {
 		t.Fatalf("drive remove --force = %d %q, want where it is kept and %q", code, stderr, add)
 	}
-	if code, stdout, stderr := call(t, env, "gc"); code != exitOK || !strings.Contains(stdout, "1 change (4 B) that were never uploaded; to upload") {
+	if code, stdout, stderr := call(t, env, "gc"); code != exitOK || !strings.Contains(stdout, "1 change (4 B), never uploaded; to upload") {
 		t.Errorf("gc = %d %q %q, want what it keeps", code, stdout, stderr)
 	}
 	args := slices.Concat(strings.Fields(add)[1:], []string{"--no-check"})

@@ -89,7 +89,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			if n := s.serious(); n > 0 {
-				return fail(exitUnhealthy, "%d problems", n)
+				return fail(exitUnhealthy, "%s", count(n, "problem"))
 			}
 			return nil
 		},
@@ -163,7 +163,7 @@ func (a *app) configCommand() *cobra.Command {
 				if _, err := os.Stat(c.path); os.IsNotExist(err) {
 					note = " (there is no file; these are the defaults)"
 				}
-				_, err = fmt.Fprintf(a.stdout, "%s: ok (%d drives, %d users)%s\n", c.path, len(c.Drives), len(c.Users), note)
+				_, err = fmt.Fprintf(a.stdout, "%s: ok (%s, %s)%s\n", c.path, count(len(c.Drives), "drive"), count(len(c.Users), "user"), note)
 				for _, warning := range c.warnings() {
 					fmt.Fprintln(a.stderr, "warning: "+warning)
 				}

@@ -33,9 +33,9 @@ func (a *app) askLong(ctx context.Context, doing, path string, result any) error
 	p := a.newProgress()
 	defer p.end()
 	return a.env.askWithNews(ctx, path, func(n news) {
-		text := fmt.Sprintf("%s %d files, %s", doing, n.Files, sizeText(n.Bytes))
+		text := fmt.Sprintf("%s %s, %s", doing, count(n.Files, "file"), sizeText(n.Bytes))
 		if n.Drive != "" {
-			text = fmt.Sprintf("%s drive %s: %d files, %s", doing, n.Drive, n.Files, sizeText(n.Bytes))
+			text = fmt.Sprintf("%s drive %s: %s, %s", doing, n.Drive, count(n.Files, "file"), sizeText(n.Bytes))
 		}
 		p.tell(text)
 	}, result)
@@ -65,7 +65,7 @@ func (a *app) warmCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(r)
 			}
-			_, err := fmt.Fprintf(a.stdout, "Fetched  %s of %d files\n", sizeText(r.Bytes), r.Files)
+			_, err := fmt.Fprintf(a.stdout, "Fetched  %s of %s\n", sizeText(r.Bytes), count(r.Files, "file"))
 			return err
 		},
 	}
@@ -106,8 +106,8 @@ func (a *app) writeFsck(all []fsckResult, quiet bool) error {
 		if quiet {
 			continue
 		}
-		fmt.Fprintf(a.stdout, "%s  %d files, %d folders; %s cached, %s of it damaged and dropped; %d changes to upload\n",
-			r.Drive, r.Files, r.Dirs, sizeText(r.Bytes), sizeText(r.Damaged), r.Pending)
+		fmt.Fprintf(a.stdout, "%s  %s, %s; %s cached, %s of it damaged and dropped; %s to upload\n",
+			r.Drive, count(r.Files, "file"), count(r.Dirs, "folder"), sizeText(r.Bytes), sizeText(r.Damaged), count(r.Pending, "change"))
 		for _, f := range r.Findings {
 			fmt.Fprintln(a.stdout, "  "+f)
 		}
@@ -117,9 +117,9 @@ func (a *app) writeFsck(all []fsckResult, quiet bool) error {
 	}
 	switch {
 	case bad > 0:
-		return fail(exitUnhealthy, "%d findings", bad)
+		return fail(exitUnhealthy, "%s", count(bad, "finding"))
 	case away > 0:
-		return fail(exitUnavailable, "%d of %d drives could not be compared with their stores; try again later, and see: jupyter-drive drive check", away, len(all))
+		return fail(exitUnavailable, "%d of %s could not be compared with the store; try again later, and see: jupyter-drive drive check", away, count(len(all), "drive"))
 	}
 	return nil
 }
@@ -140,7 +140,8 @@ func (a *app) gcCommand() *cobra.Command {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(r)
 			}
-			fmt.Fprintf(a.stdout, "Removed  %d deleted files, %d unfinished uploads, %s of the cache, %d state folders\n", r.Trash, r.Uploads, sizeText(r.Cache), r.States)
+			fmt.Fprintf(a.stdout, "Removed  %s, %s, %s of the cache, %s\n",
+				count(r.Trash, "deleted file"), count(r.Uploads, "unfinished upload"), sizeText(r.Cache), count(r.States, "state folder"))
 			for _, k := range r.Kept {
 				fmt.Fprintln(a.stdout, "Kept     "+k)
 			}

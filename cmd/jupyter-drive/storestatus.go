@@ -84,8 +84,11 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 		s.Store.Errors = append(s.Store.Errors, storeTrouble{t.Path, t.Err.Error(), t.Tries, t.Next})
 	}
 	if n := len(now.Troubles); n > 0 && s.State == "ok" {
-		t := now.Troubles[0]
-		add("upload-"+s.Name, fmt.Sprintf("%d changes cannot be uploaded, among them %s: %v. They are tried again; nothing is lost", n, t.Path, t.Err), fs.Medium)
+		t, which := now.Troubles[0], ", among them"
+		if n == 1 {
+			which = ":"
+		}
+		add("upload-"+s.Name, fmt.Sprintf("%s cannot be uploaded%s %s: %v. That is tried again; nothing is lost", count(n, "change"), which, t.Path, t.Err), fs.Medium)
 	}
 	for _, x := range now.Conflicts {
 		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time, x.Lost > 0, x.Lost})
@@ -136,24 +139,23 @@ func (a *app) writeStores(s status) {
 		}
 	}
 	if s.Cache != nil {
-		fmt.Fprintf(a.stdout, "CACHE %s of %s, %d files\n", sizeText(s.Cache.Used), sizeText(s.Cache.Limit), s.Cache.Files)
+		fmt.Fprintf(a.stdout, "CACHE %s of %s, %s\n", sizeText(s.Cache.Used), sizeText(s.Cache.Limit), count(s.Cache.Files, "file"))
 	}
 }
 
 func (s *storeStatus) text() string {
 	text := "all uploaded"
 	if s.Pending > 0 {
-		text = fmt.Sprintf("%d changes to upload (%s), the first since %s, %d under way", s.Pending, sizeText(s.Bytes),
+		text = fmt.Sprintf("%s to upload (%s), the first since %s, %d under way", count(s.Pending, "change"), sizeText(s.Bytes),
 			time.Since(s.Oldest).Round(time.Second), s.Uploading)
 	}
 	text += "   " + sizeText(s.Cached) + " cached"
 	for _, x := range []struct {
-		n    int
-		what string
-	}{{s.LocalOnly, "files stay local"}, {len(s.Errors), "errors"}, {len(s.Conflicts), "conflicts"}, {s.partial(), "of them partial"},
-		{int(s.Hidden), "keys hidden"}} {
+		n     int
+		thing string
+	}{{s.LocalOnly, "local file"}, {len(s.Errors), "error"}, {len(s.Conflicts), "conflict"}, {s.partial(), "partial file"}, {int(s.Hidden), "hidden key"}} {
 		if x.n > 0 {
-			text += fmt.Sprintf("   %d %s", x.n, x.what)
+			text += "   " + count(x.n, x.thing)
 		}
 	}
 	return text

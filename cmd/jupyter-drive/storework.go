@@ -30,7 +30,7 @@ func (d *daemon) warm(ctx context.Context, query url.Values, tell func(news)) (w
 	}
 	done, err := b.Warm(ctx, rel, func(p drive.Progress) { tell(news{Files: p.Files, Bytes: p.Bytes}) })
 	if err != nil {
-		return warmResult{}, fail(exitCodeOf(err), "after %d files: %w", done.Files, err)
+		return warmResult{}, fail(exitCodeOf(err), "after %s: %w", count(done.Files, "file"), err)
 	}
 	return warmResult{Files: done.Files, Bytes: done.Bytes}, nil
 }
@@ -182,7 +182,7 @@ func (d *daemon) removeStates(ctx context.Context, known []string, r *gcResult) 
 		case err != nil:
 			r.Kept = append(r.Kept, fmt.Sprintf("%s: %v", state, err))
 		case left.changes > 0:
-			text := fmt.Sprintf("%s: %s that were never uploaded", state, left)
+			text := fmt.Sprintf("%s: %s, never uploaded", state, left)
 			if kept, ok := readRemoved(state); ok {
 				text += "; to upload them: " + kept.addCommand("NAME")
 			}
