@@ -12,6 +12,7 @@ import (
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/drive"
+	"github.com/jupyter-drive/jupyter-drive/fs/fusemount"
 )
 
 func TestBucketURL(t *testing.T) {
@@ -119,6 +120,37 @@ func TestNumbersOfThings(t *testing.T) {
 				t.Errorf("written was %q, want %q in it", got, text)
 			}
 		}
+	}
+}
+
+// TestConflictsSayWhatToDo has the command that a problem ends with name the copy as it is on this machine.
+func TestConflictsSayWhatToDo(t *testing.T) {
+	const set = "setfattr -x user.jupyter-drive.conflict "
+	file := drive.Conflict{Path: "d/a b.txt", Copy: "d/a b (conflict ada's 1).txt"}
+	part, folder := file, drive.Conflict{Path: "d/old"}
+	part.Lost = 5e6
+	mounted := &fusemount.Server{}
+	for _, tt := range []struct {
+		name  string
+		mount *fusemount.Server
+		root  string
+		x     drive.Conflict
+		want  problem // its text is how it ends
+	}{
+		{"both changed", mounted, "", file, problem{"conflict-data", `. Remove the copy, or run: ` + set + `'/m/data/d/a b (conflict ada'\''s 1).txt'`, "low"}},
+		{"bytes are gone", mounted, "", part, problem{"partial-data", `5.0 MB. Remove the copy, or run: ` + set + `'/m/data/d/a b (conflict ada'\''s 1).txt'`, "high"}},
+		{"a folder", mounted, "", folder, problem{"conflict-data", `. Remove the folder again, or run: ` + set + `'/m/data/d/old'`, "low"}},
+		{"the one drive", mounted, "data", folder, problem{"conflict-data", `, or run: ` + set + `'/m/d/old'`, "low"}},
+		{"another is the one drive", mounted, "home", folder, problem{"conflict-data", `, or run where it is mounted: ` + set + `'data/d/old'`, "low"}},
+		{"not mounted", nil, "", folder, problem{"conflict-data", `, or run where it is mounted: ` + set + `'data/d/old'`, "low"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &daemon{mountpoint: "/m", mount: tt.mount, opts: runOptions{root: tt.root}}
+			got := d.conflictProblem("data", tt.x)
+			if got.Code != tt.want.Code || got.Severity != tt.want.Severity || !strings.HasSuffix(got.Text, tt.want.Text) {
+				t.Errorf("told %+v, want %+v", got, tt.want)
+			}
+		})
 	}
 }
 

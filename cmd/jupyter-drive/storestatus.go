@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/drive"
 )
 
 // storeStatus is how far an object store is behind its drive.
@@ -92,18 +95,38 @@ func (d *daemon) addStore(s *driveStatus) (problems []problem) {
 	}
 	for _, x := range now.Conflicts {
 		s.Store.Conflicts = append(s.Store.Conflicts, storeConflict{x.Path, x.Copy, x.Time, x.Lost > 0, x.Lost})
-		switch {
-		case x.Copy == "":
-			add("conflict-"+s.Name, fmt.Sprintf("the folder %s was removed here, and stays, since somebody else has put something into it", x.Path), fs.Low)
-		case x.Lost > 0:
-			add("partial-"+s.Name, fmt.Sprintf("a part of %s was changed here, and its other bytes are gone from the store: what was written is in %s, where zeros are in the place of %s",
-				x.Path, x.Copy, sizeText(x.Lost)), fs.High)
-		default:
-			add("conflict-"+s.Name, fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy), fs.Low)
-		}
+		problems = append(problems, d.conflictProblem(s.Name, x))
 	}
 	return problems
 }
+
+// conflictProblem tells of a conflict in a drive and what to do about it.
+func (d *daemon) conflictProblem(name string, x drive.Conflict) problem {
+	code, severity, marked, what := "conflict-", fs.Low, x.Copy, "copy"
+	text := fmt.Sprintf("%s was changed here and in the store; what was written here is in %s", x.Path, x.Copy)
+	switch {
+	case x.Copy == "":
+		marked, what = x.Path, "folder again"
+		text = fmt.Sprintf("the folder %s was removed here, and stays, since somebody else has put something into it", x.Path)
+	case x.Lost > 0:
+		code, severity = "partial-", fs.High
+		text = fmt.Sprintf("a part of %s was changed here, and its other bytes are gone from the store: what was written is in %s, where zeros are in the place of %s",
+			x.Path, x.Copy, sizeText(x.Lost))
+	}
+	run, place := "run", filepath.Join(d.mountpoint, marked)
+	_, mount := d.present()
+	switch {
+	case mount == nil || d.opts.root != "" && d.opts.root != name: // it has no path on this machine
+		run, place = "run where it is mounted", filepath.Join(name, marked)
+	case d.opts.root == "":
+		place = filepath.Join(d.mountpoint, name, marked)
+	}
+	text = fmt.Sprintf("drive %s: %s. Remove the %s, or %s: setfattr -x user.jupyter-drive.conflict %s", name, text, what, run, shellQuote(place))
+	return problem{Code: code + name, Text: text, Severity: severityName(severity)}
+}
+
+// shellQuote writes a text as one word of a shell's command line.
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // partial returns how many conflict copies have lost bytes.
 func (s *storeStatus) partial() (n int) {
