@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -151,6 +152,25 @@ func TestConflictsSayWhatToDo(t *testing.T) {
 				t.Errorf("told %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestStepError tells of a step that failed what is not told beside it.
+func TestStepError(t *testing.T) {
+	refused := errors.New("AccessDenied")
+	for _, tt := range []struct {
+		step string
+		err  error
+		want string
+	}{
+		{"list", &fs.Error{Op: "list", Kind: fs.Permission, Err: refused, Hint: "ask"}, "AccessDenied"},
+		{"read", &fs.Error{Op: "read", Path: "check/1", Kind: fs.Checksum}, "damaged data"},
+		{"write", &fs.Error{Op: "put", Path: "check/1", Kind: fs.Permission, Err: refused}, "put check/1: AccessDenied"},
+		{"configure", refused, "AccessDenied"},
+	} {
+		if got := failedStep(tt.step, tt.err).Error; got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.step, got, tt.want)
+		}
 	}
 }
 

@@ -209,17 +209,20 @@ func runStep(ctx context.Context, name string, do func(context.Context) (string,
 }
 
 func failedStep(name string, err error) checkStep {
-	return checkStep{Step: name, Error: withoutHint(err), Hint: hintFor(name, err), code: exitCodeOf(err)}
+	return checkStep{Step: name, Error: stepError(name, err), Hint: hintFor(name, err), code: exitCodeOf(err)}
 }
 
-// withoutHint returns an error's text without what to do, which is told beside it.
-func withoutHint(err error) string {
+// stepError returns an error's text without what is told beside it: what to do, and the step. The key is the check's own then.
+func stepError(step string, err error) string {
 	var e *fs.Error
-	if !errors.As(err, &e) || e.Hint == "" {
+	if !errors.As(err, &e) {
 		return err.Error()
 	}
 	plain := *e
 	plain.Hint = ""
+	if plain.Op == step {
+		plain.Op, plain.Path = "", ""
+	}
 	return plain.Error()
 }
 
