@@ -245,21 +245,36 @@ func (w *replacement) keepOld() (fs.Replaced, bool, error) {
 	if !w.now.there || stampOf(&before) != stampOf(&w.now.st) || w.d.ident(&before) != w.d.ident(&w.now.st) {
 		return fs.Replaced{}, false, nil
 	}
-	n, err := w.x.Lookup(w.ctx, w.name)
-	if err != nil {
-		return fs.Replaced{}, false, err
+	n, a, err := w.kept()
+	if kind := fs.KindOf(err); err != nil && (kind == fs.Stale || kind == fs.NotExist || kind == fs.Conflict) {
+		return fs.Replaced{}, false, nil // another program has replaced it just now
 	}
-	set := fs.SetAttr{}
-	if !w.o.ModTime.IsZero() {
-		set.Mtime = &w.o.ModTime
-	}
-	a, err := n.SetAttr(w.ctx, set)
 	if err != nil {
 		return fs.Replaced{}, false, err
 	}
 	// The temporary file has served; should it stay behind it is found by its name.
 	_ = unix.Unlinkat(w.dir, w.temp, 0)
 	return fs.Replaced{Node: n, Attr: a}, true, nil
+}
+
+// kept returns the node of the file that was inspected, and its attributes with the time that it is to have. It fails with Conflict if another
+// file has the name.
+func (w *replacement) kept() (fs.Node, fs.Attr, error) {
+	n, err := w.x.Lookup(w.ctx, w.name)
+	if err != nil {
+		return nil, fs.Attr{}, err
+	}
+	a, err := n.Attr(w.ctx)
+	if err != nil {
+		return nil, fs.Attr{}, err
+	}
+	if a.Version != w.version() {
+		return nil, fs.Attr{}, &fs.Error{Op: "replace", Path: w.path, Kind: fs.Conflict}
+	}
+	if !w.o.ModTime.IsZero() {
+		a, err = n.SetAttr(w.ctx, fs.SetAttr{Mtime: &w.o.ModTime})
+	}
+	return n, a, err
 }
 
 // dress gives the temporary file the attributes that it will have.
