@@ -160,10 +160,15 @@ func TestThrottling(t *testing.T) {
 		for off := int64(0); off < s.size; off += 128 << 10 {
 			mustRead(t, st, off, 128<<10)
 		}
+		synctest.Wait() // for the requests that have brought the last bytes
 		requests, bytes := s.asked()
+		mu.Lock()
+		defer mu.Unlock()
 		if bytes != s.size || len(requests) > 2*useful {
 			t.Errorf("%d bytes, %d requests of which %d were useful", bytes, len(requests), useful)
 		}
+		p.slots.mu.Lock()
+		defer p.slots.mu.Unlock()
 		if p.slots.limit >= DefaultForeground+DefaultPrefetch {
 			t.Errorf("the limit is still %.0f", p.slots.limit)
 		}
