@@ -93,3 +93,28 @@ func TestMendedKeys(t *testing.T) {
 		})
 	}
 }
+
+// deaf is a transport that goes on with what was given up.
+type deaf struct{ http.RoundTripper }
+
+func (d deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	return d.RoundTripper.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
+}
+
+// TestReadEndsWithItsContext gives up a read of which all has arrived.
+func TestReadEndsWithItsContext(t *testing.T) {
+	b := open(t, newFake(), func(o *s3.Options) { o.Client = &http.Client{Transport: deaf{s3.NewTransport(nil)}} })
+	if _, err := write(t, b, "f", "some text", fs.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := b.Read(ctx, "f", fs.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cancel()
+	if n, err := r.Read(make([]byte, 4)); n != 0 || fs.KindOf(err) != fs.Canceled {
+		t.Errorf("Read() = %d, %v, want that it was given up", n, err)
+	}
+}

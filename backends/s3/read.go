@@ -81,7 +81,7 @@ func (b *Backend) read(ctx context.Context, key string, o fs.ReadOptions) (*read
 	if inBody := decodeAttributes(&info, out.Metadata); inBody {
 		info.Type = fs.Symlink
 	}
-	return &reader{b: b, body: body, info: info, left: aws.ToInt64(out.ContentLength)}, nil
+	return &reader{ctx: ctx, b: b, body: body, info: info, left: aws.ToInt64(out.ContentLength)}, nil
 }
 
 // readEnd answers for a range that begins at the end of the object or past it: stores call both unsatisfiable.
@@ -96,7 +96,7 @@ func (b *Backend) readEnd(ctx context.Context, key string, o fs.ReadOptions, cau
 	case o.Off != info.Size:
 		return nil, cause
 	}
-	return &reader{b: b, body: io.NopCloser(strings.NewReader("")), info: info}, nil
+	return &reader{ctx: ctx, b: b, body: io.NopCloser(strings.NewReader("")), info: info}, nil
 }
 
 // checkRead returns nil if an answer is of the version that is wanted and begins where it was asked to.
@@ -127,6 +127,7 @@ func totalSize(contentRange string) int64 {
 
 // reader is an open range.
 type reader struct {
+	ctx  context.Context
 	b    *Backend
 	body io.ReadCloser
 	info fs.Info
@@ -136,8 +137,12 @@ type reader struct {
 // Info returns what the answer's head says.
 func (r *reader) Info() fs.Info { return r.info }
 
-// Read reads on. A body that ends too early is an error.
+// Read reads on. A body that ends too early is an error. The end of the context is one from the next call on: the transport closes
+// the connection on its own time, and what has arrived by then could be read to the end.
 func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, r.b.fail("read", r.info.Key, err)
+	}
 	n, err := r.body.Read(p)
 	r.left -= int64(n)
 	switch {

@@ -1,6 +1,8 @@
 package blockcache
 
 import (
+	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -8,10 +10,16 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
+// keepLimit is the size up to which a file is copied before it is altered, so that the cache goes on having the key's bytes: they are what
+// is written over, and the store may not have them for long.
+const keepLimit = 32 << 20
+
 // Alter has do change the file whose descriptor was handed out, for those who read it: in n bytes from off on, or in all that follows if
-// n is negative. What it holds of the key there is absent from now on, nothing is stored in it any more, and with its last use it is
-// forgotten. The file may grow and shrink.
+// n is negative. The file may grow and shrink. The cache keeps a copy of the key's own bytes if there is room for one and the file has at
+// most 32 MiB. Else what the file holds of the key there is absent from now on, nothing is stored in it any more, and with its last use
+// it is forgotten. No descriptor is handed out any more until that last use.
 func (f *File) Alter(off, n int64, do func(*os.File) error) error {
+	f.keep()
 	size, err := f.data.alter(off, n, do)
 	f.cache.mu.Lock()
 	defer f.cache.mu.Unlock()
@@ -21,24 +29,88 @@ func (f *File) Alter(off, n int64, do func(*os.File) error) error {
 	return fs.Wrap("alter in cache", f.data.name(), err)
 }
 
-// alter does the work of Alter, and returns what the file takes on the disk.
+// keep gives the cache a copy of a file that is about to be altered, if it may have one.
+func (f *File) keep() {
+	size := f.data.size
+	if size > keepLimit || f.data.altered() || !f.cache.reserve(f.entry, size) {
+		return
+	}
+	done, err := f.data.divide()
+	if err != nil {
+		f.cache.opts.Logger.Warn("the cache loses a file that is written to while it is read", "file", f.data.name(), "error", err)
+	}
+	if !done {
+		f.cache.giveBack(f.entry, size, false)
+	}
+}
+
+// divide makes a copy the contents, and leaves the file itself to those who have its descriptor.
+func (c *contents) divide() (done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.data == nil || c.altered() {
+		return false, nil
+	}
+	own, err := c.duplicate()
+	if err != nil {
+		return false, err
+	}
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.shown, c.data, c.lent = c.data, own, false
+	return true, nil
+}
+
+// duplicate puts a copy of the file in its place, and returns it. The caller holds mu.
+func (c *contents) duplicate() (*os.File, error) {
+	from, err := c.reopen()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = from.Close() }() // it was only read
+	c.state.Lock()
+	defer c.state.Unlock()
+	path := c.dataPath + newSuffix
+	own, err := c.createFile(path)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.CopyN(own, from, c.size)
+	if err == nil && !c.orphaned {
+		err = os.Rename(path, c.dataPath)
+	}
+	if err != nil {
+		err = errors.Join(err, own.Close())
+		if !c.orphaned {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return nil, err
+	}
+	return own, nil
+}
+
+// alter does the work of Alter, and returns what the contents take on the disk.
 func (c *contents) alter(off, n int64, do func(*os.File) error) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.data == nil {
 		return 0, os.ErrClosed
 	}
-	if err := c.spoil(off, n); err != nil {
+	file, own := c.shown, c.cost()
+	if file == nil {
+		if err := c.spoil(off, n); err != nil {
+			return 0, err
+		}
+		file, own = c.data, 0
+	}
+	if err := do(file); err != nil {
 		return 0, err
 	}
-	if err := do(c.data); err != nil {
-		return 0, err
-	}
-	info, err := c.data.Stat()
+	info, err := file.Stat()
 	if err != nil {
 		return 0, err
 	}
-	return blocks(info), nil
+	return own + blocks(info), nil
 }
 
 // spoil makes the units of a range absent, and leaves their bytes where they are. The caller holds mu.
@@ -68,8 +140,15 @@ func (c *contents) spoil(off, n int64) error {
 	return c.save(first, last)
 }
 
-// altered reports whether the file has bytes that are not the key's.
+// altered reports whether the file that was handed out has, or is about to have, bytes that are not the key's.
 func (c *contents) altered() bool {
+	c.state.Lock()
+	defer c.state.Unlock()
+	return c.foreign || c.shown != nil
+}
+
+// spoiled reports whether the contents themselves have bytes that are not the key's.
+func (c *contents) spoiled() bool {
 	c.state.Lock()
 	defer c.state.Unlock()
 	return c.foreign

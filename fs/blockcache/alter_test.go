@@ -36,14 +36,8 @@ func TestAlter(t *testing.T) {
 		{"shrink", Unit + 1, -1, func(f *os.File) error { return f.Truncate(Unit + 1) }, []Range{{Unit, size - Unit}}, Unit + 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := mustOpen(t, t.TempDir(), 64<<20)
-			f, d := lend(t, c, "a", size)
-			if err := f.Alter(tt.off, tt.n, tt.do); err != nil {
-				t.Fatal(err)
-			}
-			if info, err := d.Stat(); err != nil || info.Size() != tt.newSize {
-				t.Errorf("the descriptor's file has %v, %v, want %d bytes", info, err, tt.newSize)
-			}
+			c := mustOpen(t, t.TempDir(), 3*size/2) // no room for a copy
+			f := alter(t, c, size, tt.newSize, func(f *File) error { return f.Alter(tt.off, tt.n, tt.do) })
 			other := mustFile(t, c, key("a"), size)
 			if got := other.Missing(0, size); len(got) != len(tt.absent) || len(got) == 1 && got[0] != tt.absent[0] {
 				t.Errorf("absent are %v, want %v", got, tt.absent)
@@ -52,18 +46,84 @@ func TestAlter(t *testing.T) {
 			if err := other.WriteAt(pattern(1, Unit, Unit), Unit); fs.KindOf(err) != fs.NoSpace {
 				t.Errorf("storing in it = %v, want NoSpace", err)
 			}
-			if _, ok := other.Descriptor(); ok {
-				t.Error("an altered file has a descriptor for others")
-			}
-			for _, f := range []*File{f, other} {
-				if err := f.Close(); err != nil {
-					t.Fatal(err)
-				}
-			}
+			closeAll(t, f, other)
 			if got := mustFile(t, c, key("a"), size).Missing(0, size); len(got) != 1 || got[0].Len != size {
 				t.Errorf("after its last use absent are %v, want all", got)
 			}
 		})
+		t.Run(tt.name+", kept", func(t *testing.T) {
+			dir := t.TempDir()
+			c := mustOpen(t, dir, 64<<20)
+			f := alter(t, c, size, tt.newSize, func(f *File) error { return f.Alter(tt.off, tt.n, tt.do) })
+			if err := f.Alter(0, 1, func(f *os.File) error { _, err := f.WriteAt([]byte("x"), 0); return err }); err != nil {
+				t.Fatal(err)
+			}
+			other := mustFile(t, c, key("a"), size)
+			wantRead(t, other, 1, 0, size, true)
+			if err := other.WriteAt(pattern(1, Unit, Unit), Unit); err != nil {
+				t.Errorf("storing in it = %v", err)
+			}
+			if used := c.Stats().Used; used < 2*size {
+				t.Errorf("%d bytes are counted, want those of both files", used)
+			}
+			closeAll(t, f, other)
+			if used := c.Stats().Used; used >= 2*size {
+				t.Errorf("%d bytes are counted after the last use", used)
+			}
+			again := mustFile(t, c, key("a"), size)
+			wantRead(t, again, 1, 0, size, true)
+			if _, ok := again.Descriptor(); !ok {
+				t.Error("after its last use the file has no descriptor")
+			}
+			closeAll(t, again)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantRead(t, mustFile(t, mustOpen(t, dir, 64<<20), key("a"), size), 1, 0, size, true)
+		})
+	}
+}
+
+// alter lends a, alters it, and looks at what that makes of its descriptor and of those of others.
+func alter(t *testing.T, c *Cache, size, newSize int64, do func(*File) error) *File {
+	t.Helper()
+	f, d := lend(t, c, "a", size)
+	if err := do(f); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := d.Stat(); err != nil || info.Size() != newSize {
+		t.Errorf("the descriptor's file has %v, %v, want %d bytes", info, err, newSize)
+	}
+	other := mustFile(t, c, key("a"), size)
+	if _, ok := other.Descriptor(); ok {
+		t.Error("an altered file has a descriptor for others")
+	}
+	closeAll(t, other)
+	return f
+}
+
+func closeAll(t *testing.T, files ...*File) {
+	t.Helper()
+	for _, f := range files {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTooLargeToKeep alters a file of which no copy is made.
+func TestTooLargeToKeep(t *testing.T) {
+	const size = keepLimit + 1
+	c := mustOpen(t, t.TempDir(), 128<<20)
+	f := alter(t, c, size, size, func(f *File) error {
+		return f.Alter(0, 1, func(f *os.File) error { _, err := f.WriteAt([]byte("x"), 0); return err })
+	})
+	if got := f.Missing(0, size); len(got) != 1 || got[0] != (Range{0, Unit}) {
+		t.Errorf("absent are %v, want the unit that was altered", got)
+	}
+	closeAll(t, f)
+	if got := mustFile(t, c, key("a"), size).Missing(0, size); len(got) != 1 || got[0].Len != size {
+		t.Errorf("after its last use absent are %v, want all", got)
 	}
 }
 

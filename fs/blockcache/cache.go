@@ -213,7 +213,11 @@ func (c *Cache) release(e *entry, pinned bool) error {
 		return nil
 	}
 	seal, err := e.data.close(time.Now())
-	empty := e.data.empty() || e.data.altered()
+	empty := e.data.empty() || e.data.spoiled()
+	if e.data.altered() {
+		c.charge(e, e.data.cost()-e.bytes) // the file that was altered is gone, and so is who had it
+		e.lent = false
+	}
 	e.data, e.seal = nil, seal
 	delete(c.open, e)
 	switch {

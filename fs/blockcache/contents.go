@@ -66,6 +66,7 @@ type contents struct {
 	lent     bool // whoever maps the file must not see holes made
 	foreign  bool // the file has bytes that are not the key's: nothing is stored in it any more
 	data     *os.File
+	shown    *os.File // altered since it was handed out, data being a copy of how it was; nil = no such file
 	maps     *os.File
 	chunks   map[int64]*chunk
 	count    int64 // of units not absent
@@ -125,7 +126,7 @@ func (c *contents) close(now time.Time) (s seal, err error) {
 		tv := unix.NsecToTimeval(now.UnixNano())
 		err = unix.Futimes(int(c.maps.Fd()), []unix.Timeval{tv, tv})
 	}
-	for _, f := range []*os.File{c.data, c.maps} {
+	for _, f := range []*os.File{c.data, c.shown, c.maps} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}
@@ -258,7 +259,7 @@ func (c *contents) write(p []byte, off int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.altered() {
+	if c.spoiled() {
 		return cost, &fs.Error{Kind: fs.NoSpace, Err: errNoRoom}
 	}
 	if _, err := c.data.WriteAt(p, off); err != nil {
@@ -383,7 +384,7 @@ func (c *contents) uncheckedUnits() map[int64][]int64 {
 func (c *contents) ready() bool {
 	c.state.Lock()
 	defer c.state.Unlock()
-	return c.count == units(c.size) && c.data != nil && !c.foreign && c.allChecked()
+	return c.count == units(c.size) && c.data != nil && !c.foreign && c.shown == nil && c.allChecked()
 }
 
 // allChecked says whether what is present was checked. The caller holds state.

@@ -18,6 +18,7 @@ import (
 const (
 	dataSuffix  = ".data"
 	mapSuffix   = ".map"
+	newSuffix   = ".new" // a copy on its way to be contents; removed by the next scan
 	contentsDir = "contents"
 	headSize    = block
 	unitEntry   = 8

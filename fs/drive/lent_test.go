@@ -3,6 +3,7 @@ package drive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -150,11 +151,11 @@ func TestWhatIsLent(t *testing.T) {
 		{"nothing cached", func(*cached) {}, fs.OpenRead, false},
 		{"a part cached", func(x *cached) {
 			h := x.file(fs.OpenRead)
-			_, _ = h.ReadAt(x.t.Context(), make([]byte, 10), 0)
-			x.release(h)
 			f := x.cacheFile(h.(*handle).c.v.at)
-			defer func() { _ = f.Close() }()
-			_ = f.Alter(0, 1, func(*os.File) error { return nil }) // what was fetched ahead is not enough
+			if err := errors.Join(f.WriteAt(text(size)[:blockcache.Unit], 0), f.Close()); err != nil {
+				x.t.Fatal(err)
+			}
+			x.release(h)
 		}, fs.OpenRead, false},
 		{"all cached", (*cached).fetch, fs.OpenRead, true},
 		{"to write", (*cached).fetch, fs.OpenReadWrite, false},
@@ -290,5 +291,50 @@ func TestLentFileStays(t *testing.T) {
 	}
 	if got := readFd(t, fd); !bytes.Equal(got, text(size)) {
 		t.Error("the lent file has other bytes after the cache was filled")
+	}
+}
+
+// TestLentFileIsKept changes a part of a file while its cached contents are lent, and has another machine replace it before that is
+// uploaded: the copy that is kept has what was under the change.
+func TestLentFileIsKept(t *testing.T) {
+	const size = 100_000
+	for _, tt := range []struct {
+		name string
+		do   func(h fs.Handle) error
+		want func() []byte
+	}{
+		{"append", func(h fs.Handle) error { _, err := h.WriteAt(t.Context(), []byte("more"), size); return err },
+			func() []byte { return append(text(size), "more"...) }},
+		{"write", func(h fs.Handle) error { _, err := h.WriteAt(t.Context(), []byte("other"), 50_000); return err },
+			func() []byte { return append(append(text(size)[:50_000:50_000], "other"...), text(size)[50_005:]...) }},
+		{"shrink", func(h fs.Handle) error {
+			to := int64(40_000)
+			_, err := h.SetAttr(t.Context(), fs.SetAttr{Size: &to})
+			return err
+		}, func() []byte { return text(size)[:40_000] }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newCached(t, text(size), 64<<20)
+			x.fetch()
+			reader := x.file(fs.OpenRead)
+			x.lends(reader)
+			h := x.file(fs.OpenReadWrite)
+			if err := tt.do(h); err != nil {
+				t.Fatal(err)
+			}
+			x.backend.(*mem.Backend).Inject("f", []byte("theirs"), fs.WriteOptions{})
+			x.release(h)
+			x.release(reader)
+			if err := x.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c := x.Status().Conflicts
+			if len(c) != 1 || c[0].Lost != 0 {
+				t.Fatalf("there are the conflicts %+v, want one that has lost nothing", c)
+			}
+			if got, _, _ := x.backend.(*mem.Backend).Contents(c[0].Copy); !bytes.Equal(got, tt.want()) {
+				t.Errorf("the copy in the store has %d bytes that differ from the %d that were written", len(got), len(tt.want()))
+			}
+		})
 	}
 }

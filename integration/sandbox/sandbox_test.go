@@ -19,9 +19,10 @@ func TestLeaksAndClose(t *testing.T) {
 		t.Fatalf("Leaks() of a new sandbox = %q, %v, want none", leaks, err)
 	}
 
-	// A process that left its session and its parent.
-	if err := inBox(box, "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &").Run(); err != nil {
-		t.Fatal(err)
+	// A process that left its session and its parent, and that runs: in the midst of an exec it has no environment to be found by.
+	out, err := inBox(box, "sh", "-c", "setsid sh -c 'echo up; exec >&-; sleep 1000; :' 2>/dev/null &").Output()
+	if err != nil || string(out) != "up\n" {
+		t.Fatalf("starting a process: %q, %v", out, err)
 	}
 	listener, err := net.Listen("unix", filepath.Join(box.Home, "run", "s"))
 	if err != nil {
