@@ -113,7 +113,7 @@ type Error struct {
 	RetryAfter time.Duration // how long the store asks to wait; 0 = it did not say
 }
 
-// Error returns "op path: cause (hint)".
+// Error returns "op path: cause (hint)". A cause that begins with the same operation and path does not say them again.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
@@ -124,7 +124,7 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 	}
 	if e.Err != nil {
-		b.WriteString(e.Err.Error())
+		b.WriteString(strings.TrimPrefix(e.Err.Error(), b.String()))
 	} else {
 		b.WriteString(e.Kind.String())
 	}

@@ -71,6 +71,10 @@ func TestWrap(t *testing.T) {
 		t.Errorf("an error that names its object was wrapped again: %v", again)
 	}
 	hinted := fs.Wrap("save", "x", &fs.Error{Kind: fs.Quota, Hint: "make room"})
+	twice := &fs.Error{Op: "put", Path: "x", Kind: fs.UnknownOutcome, Err: &fs.Error{Op: "put", Path: "x", Kind: fs.Timeout}, Hint: "again"}
+	if got, want := twice.Error(), "put x: "+fs.Timeout.String()+" (again)"; got != want {
+		t.Errorf("an error of an error of the same operation = %q, want %q", got, want)
+	}
 	if got, want := hinted.Error(), "save x: quota exceeded (make room)"; got != want {
 		t.Errorf("Wrap = %q, want %q", got, want)
 	}

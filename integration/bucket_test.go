@@ -103,6 +103,9 @@ func bucketLosesNothing(t *testing.T, b *bucketdrive.Drive) {
 			t.Errorf("%v = %d %s", args, code, out)
 		}
 	}
+	if code, out := b.Command(t, "warm", "nope"); code != 5 || !strings.Contains(out, "nope: not found") {
+		t.Errorf("warm of what is not there = %d %s", code, out)
+	}
 	if err := b.Server.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -26,10 +26,13 @@ func (d *daemon) warm(ctx context.Context, query url.Values, tell func(news)) (w
 	}
 	b, ok := d.backlogOf(name)
 	if !ok {
-		return warmResult{}, fail(exitUsage, "%q is no drive in a store: there is nothing to fetch; see: jupyter-drive drive list", name)
+		return warmResult{}, d.nothingToFetch(name)
 	}
 	done, err := b.Warm(ctx, rel, func(p drive.Progress) { tell(news{Files: p.Files, Bytes: p.Bytes}) })
-	if err != nil {
+	switch {
+	case err != nil && done.Files == 0:
+		return warmResult{}, &exitError{exitCodeOf(err), err}
+	case err != nil:
 		return warmResult{}, fail(exitCodeOf(err), "after %s: %w", count(done.Files, "file"), err)
 	}
 	return warmResult{Files: done.Files, Bytes: done.Bytes}, nil
@@ -49,6 +52,18 @@ func (d *daemon) pathOf(arg string) (fs.Path, error) {
 		return "", fail(exitUsage, "%v", err)
 	}
 	return p, nil
+}
+
+// nothingToFetch says why a drive has no cache to fetch into.
+func (d *daemon) nothingToFetch(name string) error {
+	cfg, _ := d.present()
+	if _, known := cfg.Drives[name]; !known {
+		return fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", name)
+	}
+	if why := d.allAbsent()[name]; why != nil {
+		return fail(exitCodeOf(why), "drive %s: %w", name, why)
+	}
+	return fail(exitUsage, "%q is no drive in a store: there is nothing to fetch; see: jupyter-drive drive list", name)
 }
 
 // fsck compares one drive, or all, with the store, and checks what is on this machine.

@@ -184,13 +184,11 @@ func (a *aside) letGo() {
 // end has the file read from where its version was copied to; info is zero if it was not.
 func (a *aside) end(info fs.Info) error {
 	d, f := a.d, a.f
-	d.mu.Lock()
-	c := f.acquire(false)
-	d.mu.Unlock()
+	c, done := f.use()
 	defer func() {
+		done()
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		f.release(false)
 		a.letGo() // from here on the copy is removed if nobody needs it
 	}()
 	if info.Version == "" {

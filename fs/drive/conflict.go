@@ -68,14 +68,8 @@ func (d *Drive) known(j *job, v version) error {
 // rebased lets a version that this drive has written, though it was never told so, take the place of the one that a file's layers lie
 // over: what they do not hide is the same in both.
 func (d *Drive) rebased(f *file, key string, info fs.Info) error {
-	d.mu.Lock()
-	c := f.acquire(false)
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		f.release(false)
-	}()
+	c, done := f.use()
+	defer done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return d.settle("upload", key, func(t *tx) error {

@@ -509,6 +509,17 @@ func (c *contents) truncated() (writers int32) {
 	return c.f.writers
 }
 
+// use counts a user of the bytes until done is called.
+func (f *file) use() (c *contents, done func()) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return f.acquire(false), func() {
+		f.d.mu.Lock()
+		defer f.d.mu.Unlock()
+		f.release(false)
+	}
+}
+
 // hold counts a user of the bytes. It fails with Stale for a node that has neither name nor handle.
 func (f *file) hold(op string, writes bool) (*contents, error) {
 	f.d.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,6 +106,39 @@ func statx(name string, mask int) error {
 func statxFd(f *os.File) error {
 	var st unix.Statx_t
 	return unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st)
+}
+
+// reads are the operations that change nothing.
+var reads = []string{
+	"Access", "Getattr", "Getxattr", "Listxattr", "Lookup", "Open", "OpendirHandle", "Readlink", "Statfs", "Statx",
+}
+
+// readOnly is a policy that lets everybody only read, once it is told to.
+type readOnly struct{ denier }
+
+func (d *readOnly) Allowed(_ context.Context, _ fs.Principal, a fs.Action, r fs.Resource) error {
+	if d.epoch.Load() > 0 && a != fs.Read {
+		return &fs.Error{Op: string(a), Path: string(r.Path), Kind: fs.Permission}
+	}
+	return nil
+}
+
+// TestReadersRead causes every operation as somebody who may only read: what changes nothing succeeds, and nothing else does.
+func TestReadersRead(t *testing.T) {
+	d := &readOnly{}
+	f := mount(t, setup{
+		drives: map[string]fs.Drive{"home": openLocal(t, t.TempDir())}, policy: d,
+		opts: Options{CacheFor: time.Minute, NoPassthrough: true},
+	})
+	w := prepareWalk(t, f, "open")
+	d.epoch.Add(1)
+	for op, do := range operations {
+		switch err := do(w); {
+		case op == "Read" || op == "Write" || op == "Fsync" || op == "Fstat": // of a file that was opened to write
+		case slices.Contains(reads, op) != (err == nil), err != nil && !errors.Is(err, unix.EACCES):
+			t.Errorf("%s by who may read = %v", op, err)
+		}
+	}
 }
 
 // prepareWalk makes a subtree and has the kernel know all of it.
