@@ -11,8 +11,8 @@
 //   - A route without a right does not exist: the zero [need] refuses everybody.
 //   - Paths of files are those of the mount, without the mount point. A name that begins with a dot is hidden: 404 when read, 400
 //     when written.
-//   - Documents are saved whole or not at all. The ETag of a file is the SHA-256 of its bytes; If-Match and If-None-Match are
-//     honoured, and compared with what the store has now.
+//   - Documents are saved whole or not at all. The ETag of a file is the SHA-256 of its bytes; If-Match is
+//     compared with what the store has now, If-None-Match: * with the names that are known of it.
 //   - A file of up to 4 MiB is read before its answer begins, and read once more if it was replaced meanwhile. The answer with a larger one is
 //     broken off, and never ended, when it cannot be read to its end.
 //   - An error of the API is {"message", "reason"}, with a status from its [fs.Kind] and without a trace of the inside.

@@ -222,7 +222,7 @@ func TestStoreAwayAtStart(t *testing.T) {
 	if code, stdout, _ := call(t, env, "drive", "check", "data"); code != exitUnhealthy || !strings.Contains(stdout, "list") {
 		t.Errorf("drive check = %d %s", code, stdout)
 	}
-	for path, want := range map[string]int{"nope/x": exitNotFound, "home/a.txt": exitUsage} {
+	for path, want := range map[string]int{"nope/x": exitNotFound, "": exitUsage, "home/a.txt": exitUsage} {
 		if code, _, stderr := call(t, env, "warm", path); code != want {
 			t.Errorf("warm %s = %d %s, want %d", path, code, stderr, want)
 		}

@@ -56,6 +56,9 @@ func (d *daemon) pathOf(arg string) (fs.Path, error) {
 
 // nothingToFetch says why a drive has no cache to fetch into.
 func (d *daemon) nothingToFetch(name string) error {
+	if name == "" {
+		return fail(exitUsage, "the mount itself is in no store: name a drive, or a file or folder in one; see: jupyter-drive drive list")
+	}
 	cfg, _ := d.present()
 	if _, known := cfg.Drives[name]; !known {
 		return fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", name)

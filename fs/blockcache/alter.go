@@ -21,12 +21,19 @@ const keepLimit = 32 << 20
 func (f *File) Alter(off, n int64, do func(*os.File) error) error {
 	f.keep()
 	size, err := f.data.alter(off, n, do)
-	f.cache.mu.Lock()
-	defer f.cache.mu.Unlock()
-	if more := size - f.entry.bytes; more > 0 {
-		f.cache.charge(f.entry, more)
+	if f.charge(size) {
+		f.cache.makeRoom(0) // what was written was written: others give way
 	}
 	return fs.Wrap("alter in cache", f.data.name(), err)
+}
+
+// charge counts what the contents take now, and reports whether that is more than before.
+func (f *File) charge(size int64) bool {
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	more := size - f.entry.bytes
+	f.cache.charge(f.entry, max(more, 0))
+	return more > 0
 }
 
 // keep gives the cache a copy of a file that is about to be altered, if it may have one.
@@ -61,32 +68,44 @@ func (c *contents) divide() (done bool, err error) {
 	return true, nil
 }
 
-// duplicate puts a copy of the file in its place, and returns it. The caller holds mu.
+// duplicate puts a copy of the file in its place, and returns it. The caller holds mu, but not state, for which others wait who have the
+// whole cache locked.
 func (c *contents) duplicate() (*os.File, error) {
 	from, err := c.reopen()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = from.Close() }() // it was only read
-	c.state.Lock()
-	defer c.state.Unlock()
-	path := c.dataPath + newSuffix
-	own, err := c.createFile(path)
+	own, path, err := c.createCopy()
 	if err != nil {
 		return nil, err
 	}
 	_, err = io.CopyN(own, from, c.size)
-	if err == nil && !c.orphaned {
+	c.state.Lock()
+	defer c.state.Unlock()
+	switch {
+	case path == "":
+	case err == nil && !c.orphaned:
 		err = os.Rename(path, c.dataPath)
+	default:
+		err = errors.Join(err, remove(path))
 	}
 	if err != nil {
-		err = errors.Join(err, own.Close())
-		if !c.orphaned {
-			err = errors.Join(err, os.Remove(path))
-		}
-		return nil, err
+		return nil, errors.Join(err, own.Close())
 	}
 	return own, nil
+}
+
+// createCopy makes a file beside that of the contents; it has no path if the entry was removed.
+func (c *contents) createCopy() (own *os.File, path string, err error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	path = c.dataPath + newSuffix
+	own, err = c.createFile(path)
+	if c.orphaned {
+		path = ""
+	}
+	return own, path, err
 }
 
 // alter does the work of Alter, and returns what the contents take on the disk.

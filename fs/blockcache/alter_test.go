@@ -111,6 +111,41 @@ func closeAll(t *testing.T, files ...*File) {
 	}
 }
 
+// TestOneLender asks for the descriptor of a key in two uses of it.
+func TestOneLender(t *testing.T) {
+	const size = 2 * Unit
+	c := mustOpen(t, t.TempDir(), 64<<20)
+	f, _ := lend(t, c, "a", size)
+	other := mustFile(t, c, key("a"), size)
+	if _, ok := other.Descriptor(); ok {
+		t.Error("a second use has a descriptor too")
+	}
+	closeAll(t, f)
+	if _, ok := other.Descriptor(); !ok {
+		t.Error("a second use has no descriptor once the first has ended")
+	}
+	closeAll(t, other)
+}
+
+// TestAlterMakesRoom has a file that was handed out grow past what the cache has left: others give way.
+func TestAlterMakesRoom(t *testing.T) {
+	const size = 1 << 20
+	c := mustOpen(t, t.TempDir(), 4*size)
+	other := mustFile(t, c, key("b"), size)
+	mustWrite(t, other, 2, 0, size)
+	closeAll(t, other)
+	f, _ := lend(t, c, "a", size)
+	for off := int64(size); off < 2*size+size/2; off += Unit {
+		if err := f.Alter(off, Unit, func(f *os.File) error { _, err := f.WriteAt(pattern(3, off, Unit), off); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.Stats(); s.Used > s.Limit || s.Evicted == 0 {
+		t.Errorf("the cache has %+v: nothing has given way, or it is over its limit", s)
+	}
+	closeAll(t, f)
+}
+
 // TestTooLargeToKeep alters a file of which no copy is made.
 func TestTooLargeToKeep(t *testing.T) {
 	const size = keepLimit + 1

@@ -106,6 +106,7 @@ type entry struct {
 	elem   *list.Element
 	inList *list.List
 	data   *contents // while open
+	lender *File     // whose descriptor may be used; nil = nobody's
 }
 
 // Open opens the cache in dir, which is made if it does not exist. Contents of another format are removed.

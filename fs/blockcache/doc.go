@@ -15,7 +15,7 @@
 //     open, those first that were used once only, then chunks of open files, those first that were read already. Pinned files
 //     are left alone: those with a descriptor handed out, and those that were asked to stay. Where a descriptor was handed out once, chunks
 //     are never evicted, only the whole file: a mapping may be left. When nothing can go, WriteAt fails with
-//     NoSpace, and the caller does without the cache.
+//     NoSpace, and the caller does without the cache. What is written to a file that was handed out is counted afterwards.
 //   - Who has a descriptor may see others change the file (Alter). What was changed is no part of the key any more.
 //   - The directory may be deleted while nobody uses it. What cannot be understood in it is removed.
 //

@@ -235,7 +235,7 @@ func (f *File) Unchecked() int64 {
 }
 
 // Descriptor returns the file's contents as a file that can only be read, if they are complete and checked. They stay so until Close, which
-// closes the descriptor too, or Alter. No part of them is evicted alone from then on: who has mapped the file would see zeros.
+// closes the descriptor too, or Alter. One use of a key has a descriptor at a time. No part of them is evicted alone from then on: who has mapped the file would see zeros.
 func (f *File) Descriptor() (*os.File, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -249,24 +249,42 @@ func (f *File) Descriptor() (*os.File, bool) {
 	if !f.data.ready() { // evicted just before it was pinned
 		return nil, false
 	}
+	if !f.lend() {
+		return nil, false
+	}
 	file, err := f.data.reopen()
 	if err != nil {
 		f.cache.opts.Logger.Warn("cannot hand out a file of the cache", "error", err)
 		return nil, false
 	}
 	f.descriptor = file
-	f.lend()
 	return file, true
 }
 
-// lend notes that the descriptor was handed out.
-func (f *File) lend() {
+// lend notes that the descriptor is handed out, and says false if another use has it, or had it and has altered the file: two files that
+// have the same version must not show each other's writes.
+func (f *File) lend() bool {
 	f.cache.mu.Lock()
 	defer f.cache.mu.Unlock()
-	f.entry.lent = true
+	if f.entry.lender != nil && f.entry.lender != f {
+		return false
+	}
 	f.data.state.Lock()
 	defer f.data.state.Unlock()
-	f.data.lent = true
+	if f.data.foreign || f.data.shown != nil {
+		return false
+	}
+	f.entry.lent, f.entry.lender, f.data.lent = true, f, true
+	return true
+}
+
+// takeBack is the reverse of lend.
+func (f *File) takeBack() {
+	f.cache.mu.Lock()
+	defer f.cache.mu.Unlock()
+	if f.entry.lender == f {
+		f.entry.lender = nil
+	}
 }
 
 // Close ends this use of the key. A second call does nothing.
@@ -281,6 +299,7 @@ func (f *File) Close() error {
 	if f.descriptor != nil {
 		err = f.descriptor.Close()
 	}
+	f.takeBack()
 	return errors.Join(err, f.cache.release(f.entry, f.pinned))
 }
 

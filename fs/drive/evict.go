@@ -53,12 +53,9 @@ func (d *Drive) evictNodes(ctx context.Context) {
 // evictColdest lets go of whole listings, the one that was used the longest time ago first, until a quarter of what may be there is free.
 func (d *Drive) evictColdest(ctx context.Context) {
 	most := d.opts.MaxNodes
-	if d.isOffline() {
-		return // they could not be found again
-	}
 	for _, x := range d.coldest() {
-		if ctx.Err() != nil || d.nodes() <= most-most/4 {
-			break
+		if ctx.Err() != nil || d.nodes() <= most-most/4 || d.isOffline() {
+			break // offline they could not be found again
 		}
 		edits := d.keepListing(x)
 		d.evict(x, edits)

@@ -272,15 +272,11 @@ func (h *handle) Release(ctx context.Context) error {
 	if done {
 		return nil
 	}
-	var err error
 	writes := h.flags.Has(fs.OpenWrite)
 	if writes && h.isLast() {
 		h.owes.Store(true) // for whatever has no other to commit it
 	}
-	if writes || h.flags.Has(fs.OpenTruncate) {
-		err = h.commit(ctx)
-	}
-	h.f.d.mu.Lock()
+	err := h.lastly(func() error { return h.commit(ctx) })
 	defer h.f.d.mu.Unlock()
 	h.c.writing = slices.DeleteFunc(h.c.writing, func(x *handle) bool { return x == h })
 	if h.pinned != nil {
@@ -291,6 +287,19 @@ func (h *handle) Release(ctx context.Context) error {
 		h.f.d.dueIn(h.f, settleAfter)
 	}
 	return err
+}
+
+// lastly commits until Drive.mu, which it leaves locked, is held with nothing owed: who truncates a file by path leaves it to a writer to
+// commit that, who may be just ending.
+func (h *handle) lastly(commit func() error) error {
+	for {
+		err := commit()
+		h.f.d.mu.Lock()
+		if err != nil || !h.owes.Load() {
+			return err
+		}
+		h.f.d.mu.Unlock()
+	}
 }
 
 // isLast reports whether no other handle writes.

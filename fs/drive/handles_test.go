@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -135,4 +136,29 @@ func TestCloseUploadOfANewFile(t *testing.T) {
 		p.must("Release", maker.Release(p.ctx))
 		p.must("Close", p.d.Close(p.ctx))
 	})
+}
+
+// TestTruncatedAtRelease truncates a file by path when its last handle has made its last commit, but is not gone yet.
+func TestTruncatedAtRelease(t *testing.T) {
+	p := program{t, t.Context(), open(t, Options{Backend: mem.NewBackend(mem.BackendOptions{}), State: memoryDir(t)})}
+	h := p.create("f").(*handle)
+	_, err := h.WriteAt(p.ctx, []byte("some text"), 0)
+	p.must("WriteAt", err)
+	size, commits := int64(4), 0
+	p.must("lastly", h.lastly(func() error {
+		err := h.commit(p.ctx)
+		if commits++; commits == 1 {
+			_, err2 := h.f.SetAttr(p.ctx, fs.SetAttr{Size: &size})
+			err = errors.Join(err, err2)
+		}
+		return err
+	}))
+	p.d.mu.Unlock()
+	if h.c.dirty || commits != 2 {
+		t.Errorf("after %d commits there is something to commit: %v", commits, h.c.dirty)
+	}
+	p.must("Release", h.Release(p.ctx))
+	if a, err := h.f.Attr(p.ctx); err != nil || a.Size != size {
+		t.Errorf("the file has %d bytes, %v, want %d", a.Size, err, size)
+	}
 }

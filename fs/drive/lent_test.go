@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -335,6 +336,51 @@ func TestLentFileIsKept(t *testing.T) {
 			if got, _, _ := x.backend.(*mem.Backend).Contents(c[0].Copy); !bytes.Equal(got, tt.want()) {
 				t.Errorf("the copy in the store has %d bytes that differ from the %d that were written", len(got), len(tt.want()))
 			}
+		})
+	}
+}
+
+// TestLentToOne has two files of the same bytes, and so of one version in the store: the removed one that is open still, and the one that
+// was made in its place. What is written to one does not show in the other.
+func TestLentToOne(t *testing.T) {
+	const size = 100_000
+	for _, older := range []bool{false, true} {
+		t.Run(fmt.Sprintf("written to the older: %v", older), func(t *testing.T) {
+			x := newCached(t, text(size), 64<<20)
+			x.fetch()
+			writer, reader := x.file(fs.OpenReadWrite), x.file(fs.OpenRead)
+			was := x.lends(reader)
+			if err := x.Root().Remove(t.Context(), "f", false); err != nil {
+				t.Fatal(err)
+			}
+			_, h, err := x.Root().Create(t.Context(), "f", fs.CreateOptions{Mode: 0o644, Flags: fs.OpenWrite | fs.OpenExclusive})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := h.WriteAt(t.Context(), text(size), 0); err != nil {
+				t.Fatal(err)
+			}
+			x.release(h)
+			if err := x.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			again := x.file(fs.OpenRead)
+			p, _ := fs.As[fs.Passthrougher](again)
+			if fd, ok := p.PassthroughFd(); ok {
+				t.Errorf("a second file of the version has the descriptor %d beside %d", fd, was)
+			}
+			if !older {
+				x.release(writer)
+				writer = x.file(fs.OpenReadWrite)
+			}
+			if _, err := writer.WriteAt(t.Context(), []byte("WRITTEN"), 10); err != nil {
+				t.Fatal(err)
+			}
+			x.release(writer)
+			if got := bytes.Equal(readFd(t, was), text(size)); got == older {
+				t.Errorf("the descriptor of the older file shows its own bytes: %v", got)
+			}
+			x.release(reader)
 		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // found works in what the store has under a name.
-func (t *tx) found(x *dir, name string, info *fs.Info) {
+func (t *tx) found(x *dir, name string, info *fs.Info, asked int64) {
 	n := x.known(name)
 	if t.d.isPending(info.Key) || n != nil && isBeingWritten(n) {
 		return // what this drive wants there comes first
@@ -32,7 +32,7 @@ func (t *tx) found(x *dir, name string, info *fs.Info) {
 		}
 	case m.at.key == "" && m.at.isOf(n, info):
 		if f, ok := n.(*file); ok && (f.checked != 0 || !mayBeOther(info)) {
-			f.checked = t.now
+			f.checked = max(f.checked, asked)
 		}
 	case m.at.version == "" && t.d.isLocal(n):
 	default:
@@ -83,6 +83,7 @@ func (t *tx) discard(x *dir, name string) {
 	if sub, ok := n.(*dir); ok {
 		path, _ := sub.path()
 		t.d.keeper.gone(path, true) // in one, and not each below it
+		t.noteOccupied(path, 0)
 		sub.regainAll()
 		for name := range sub.children {
 			t.discard(sub, name)
@@ -214,6 +215,7 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	}
 	d.mu.RLock()
 	key, named := f.path()
+	before := f.m.at
 	due := named && f.m.at.key == "" && f.m.at.version != "" && d.pending[keyed{key, false}] == nil && !isBeingWritten(f) &&
 		f.checked < oldest.UnixNano() && !d.isOffline()
 	d.mu.RUnlock()
@@ -221,6 +223,7 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 		return f, nil
 	}
 	var info fs.Info
+	asked := time.Now().UnixNano()
 	err := d.look(ctx, func(ctx context.Context) (err error) {
 		info, err = d.recheck(ctx, key)
 		return err
@@ -236,13 +239,13 @@ func (f *file) revalidate(ctx context.Context) (inode, error) {
 	err = d.settle("open", key, func(t *tx) error {
 		d.regain(f)
 		at, ok := f.path()
-		if !ok || at != key || t.d.isPending(key) || isBeingWritten(f) || f.m.at.key != "" {
+		if !ok || at != key || t.d.isPending(key) || isBeingWritten(f) || f.m.at != before {
 			if now = f; !ok {
 				now = nil
 			}
-			return nil
+			return nil // what the store said may be about what it had before this drive has written
 		}
-		now = t.compare(f, info, gone)
+		now = t.compare(f, info, gone, asked)
 		return nil
 	})
 	return now, err
@@ -265,15 +268,15 @@ func (d *Drive) stat(ctx context.Context, key string) (fs.Info, error) {
 	return info, err
 }
 
-// compare works in what the store says of one file, and returns the node that has its name then.
-func (t *tx) compare(f *file, info fs.Info, gone bool) inode {
+// compare works in what the store, when it was asked, said of one file, and returns the node that has its name then.
+func (t *tx) compare(f *file, info fs.Info, gone bool, asked int64) inode {
 	x, name := f.m.parent, f.m.name
 	switch {
 	case gone:
 		t.vanish(x, name)
 		return nil
 	case f.m.at.isOf(f, &info) && info.Type == fs.File:
-		f.checked = t.now
+		f.checked = max(f.checked, asked)
 		t.dress(f, info)
 		return f
 	}

@@ -237,12 +237,13 @@ func (x *dir) load(l *load) {
 	var err error
 	marked, moved := false, x.isMoved()
 	for more := true; more && err == nil; more = page.Next != "" {
+		asked := time.Now().UnixNano()
 		if page, err = x.page(key, page.Next); err == nil {
 			if marked = marked || page.Marked; page.Marked && moved {
 				x.dress(key) // before the marker there goes
 			}
 			x.d.hidden.Add(int64(page.Hidden))
-			err = x.merge(l, key, page.Infos, page.Next == "")
+			err = x.merge(l, key, page, asked)
 		}
 	}
 	if err != nil && isUnreachable(err) {
@@ -309,8 +310,10 @@ func (d *Drive) list(ctx context.Context, key string) (all []fs.Info, err error)
 	return all, nil
 }
 
-// merge works in a page of the listing of key, which is the directory's own path, or where its children were before it was moved.
-func (x *dir) merge(l *load, key string, infos []fs.Info, last bool) error {
+// merge works in a page, which was asked for then, of the listing of key: the directory's own path, or where its children were before it
+// was moved.
+func (x *dir) merge(l *load, key string, page fs.Page, asked int64) error {
+	infos, last := page.Infos, page.Next == ""
 	return x.d.settle("list", key, func(t *tx) error {
 		path, ok := x.path()
 		moved := x.m.get().moved
@@ -330,7 +333,7 @@ func (x *dir) merge(l *load, key string, infos []fs.Info, last bool) error {
 			if moved {
 				t.adopt(x, name, &infos[i])
 			} else {
-				t.found(x, name, &infos[i])
+				t.found(x, name, &infos[i], asked)
 			}
 			names = append(names, name)
 		}

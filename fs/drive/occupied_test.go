@@ -14,6 +14,11 @@ import (
 // TestRemovedButOccupied removes a folder into which somebody else has just put a file, in a store that has real folders: it is found
 // again, and Status tells.
 func TestRemovedButOccupied(t *testing.T) {
+	t.Run("removed here in the end", func(t *testing.T) { removedButOccupied(t, false) })
+	t.Run("removed by others", func(t *testing.T) { removedButOccupied(t, true) })
+}
+
+func removedButOccupied(t *testing.T, others bool) {
 	synctest.Test(t, func(t *testing.T) {
 		var occupied atomic.Bool
 		b := mem.NewBackend(mem.BackendOptions{
@@ -58,8 +63,16 @@ func TestRemovedButOccupied(t *testing.T) {
 			t.Errorf("the folder has the attribute %q, %v", v, err)
 		}
 		occupied.Store(false)
-		p.remove("d/theirs")
-		p.must("Remove", p.d.Root().Remove(p.ctx, "d", true))
+		if others {
+			p.must("Remove", b.Remove(p.ctx, "d/theirs", fs.RemoveOptions{}))
+			p.must("Remove", b.Remove(p.ctx, "d", fs.RemoveOptions{Dir: true}))
+			time.Sleep(time.Minute)
+			_, err := treeOf(p.ctx, p.d) // looks at the store
+			p.must("List", err)
+		} else {
+			p.remove("d/theirs")
+			p.must("Remove", p.d.Root().Remove(p.ctx, "d", true))
+		}
 		p.must("Wait", p.d.Wait(p.ctx))
 		if got := c.told(begin); got != "" {
 			t.Errorf("conflicts when the folder has gone: %q", got)

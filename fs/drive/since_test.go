@@ -4,9 +4,12 @@ import (
 	"context"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
@@ -87,4 +90,70 @@ func TestSinceSeesRemoval(t *testing.T) {
 			t.Errorf("a lookup then = %v, want NotExist", err)
 		}
 	})
+}
+
+// TestLateAnswer has an answer about a file be on its way while the file changes: it says nothing of what came after it was asked for.
+func TestLateAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(p program, b *mem.Backend) // while the answer is on its way
+		then func(p program, since time.Time)
+	}{
+		{"saved here", func(p program, _ *mem.Backend) {
+			p.write("f", []byte("second"), false)
+			p.must("Wait", p.d.Wait(p.ctx))
+		}, func(p program, _ time.Time) {
+			if got := p.read("f"); string(got) != "second" {
+				p.t.Errorf("the file has %q, want what was saved", got)
+			}
+		}},
+		{"replaced by others", func(_ program, b *mem.Backend) {
+			b.Inject("f", []byte("theirs"), fs.WriteOptions{})
+		}, func(p program, since time.Time) {
+			_, err := p.d.Replace(fs.WithSince(p.ctx, since), "f", strings.NewReader("ours"), fs.ReplaceOptions{IfVersion: p.versionOf("f")})
+			if fs.KindOf(err) != fs.Conflict {
+				p.t.Errorf("Replace() = %v, want that it has changed", err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var late atomic.Bool
+				arrive := make(chan struct{})
+				b := mem.NewBackend(mem.BackendOptions{After: func(_ context.Context, r mem.Request) error {
+					if (r.Op == "stat" || r.Op == "recheck") && late.CompareAndSwap(true, false) {
+						<-arrive
+					}
+					return nil
+				}})
+				b.Inject("f", []byte("first"), fs.WriteOptions{})
+				p := program{t, t.Context(), open(t, Options{Backend: b})}
+				p.read("f")
+				time.Sleep(10 * time.Second)
+				late.Store(true)
+				n, err := nodeAt(p.ctx, p.d, "f")
+				p.must("lookup", err)
+				opened := make(chan error, 1)
+				go func() {
+					h, err := n.Open(p.ctx, fs.OpenRead)
+					if err == nil {
+						err = h.Release(p.ctx)
+					}
+					opened <- err
+				}()
+				synctest.Wait()
+				if late.Load() {
+					t.Fatal("the store was not asked")
+				}
+				time.Sleep(time.Second)
+				c.do(p, b)
+				since := time.Now()
+				time.Sleep(time.Second)
+				close(arrive)
+				p.must("Open", <-opened)
+				c.then(p, since)
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
 }

@@ -30,7 +30,9 @@ func (s *source) extend(st *Stream, r blockcache.Range) {
 		r.Off = missing[0].Off
 		f := s.before(r.Off)
 		if f == nil {
-			f = s.launchLong(st, r.Off)
+			if f = s.launchLong(st, r.Off); f == nil {
+				continue // somebody else has just brought it
+			}
 		}
 		f.until = max(f.until, min(end, f.end))
 		f.wake()
@@ -57,7 +59,8 @@ func (s *source) before(off int64) *flight {
 	return nil
 }
 
-// launchLong begins a flight from off, which is missing, to where something is there already or under way. The caller holds mu.
+// launchLong begins a flight from off, which is missing, to where something is there already or under way. It returns nil if nothing is
+// missing any more: files of one cache entry are brought by several sources where a name has changed. The caller holds mu.
 func (s *source) launchLong(st *Stream, off int64) *flight {
 	for _, f := range s.flights {
 		if f.pos < off && off < f.end {
@@ -65,6 +68,9 @@ func (s *source) launchLong(st *Stream, off int64) *flight {
 		}
 	}
 	all := s.uncovered(st.file, blockcache.Range{Off: off, Len: min(longRange, s.size-off)})
+	if len(all) == 0 {
+		return nil
+	}
 	first := merge(all, s.flights)[0]
 	f := s.launch(st, first.Off, first.Off+first.Len, background)
 	f.until, f.long = f.pos, true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
 )
 
 // readRun reads on in the kernel's pieces.
@@ -260,4 +261,27 @@ func TestTurns(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNothingLeftToBring has others bring a run's last bytes between a look at what is missing and the request for them.
+func TestNothingLeftToBring(t *testing.T) {
+	const size = 2 * blockcache.Unit
+	s := newStore(size)
+	f, err := newCache(t, 1<<30).Open(blockcache.Key{Drive: "d", Name: s.name, Version: s.version}, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := newPool(t, Options{}).Open(s, s.name, s.version, size, f)
+	if err := f.WriteAt(make([]byte, size), 0); err != nil {
+		t.Fatal(err)
+	}
+	st.src.mu.Lock()
+	if got := st.src.launchLong(st, blockcache.Unit); got != nil {
+		t.Error("a request was begun for what is there")
+	}
+	st.src.mu.Unlock()
+	st.Close()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
