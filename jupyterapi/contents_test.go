@@ -555,6 +555,26 @@ func TestConditionHoldsUntilTheSave(t *testing.T) {
 	expect(t, s.request(put, "/api/contents/a.txt", body), 200, "") // without a condition the last one wins
 }
 
+// TestUploadsKeepTheirFolder starts anew where an earlier run has left something: that goes, and the folder stays, since there may be no room for
+// another.
+func TestUploadsKeepTheirFolder(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	dir := filepath.Join(state, "uploads")
+	var u uploads
+	if err := u.init(state, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(dir)
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "left"), []byte("x"), 0o600), u.init(state, time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(dir)
+	if left, err2 := os.ReadDir(dir); err != nil || err2 != nil || len(left) > 0 || !os.SameFile(before, after) {
+		t.Errorf("there is %v, %v, in the same folder: %v", left, errors.Join(err, err2), os.SameFile(before, after))
+	}
+}
+
 // TestUploadsDoNotWaitForEachOther starts an upload anew while a part of the old one is being written: others go on.
 func TestUploadsDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()

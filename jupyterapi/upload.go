@@ -46,13 +46,17 @@ type upload struct {
 	ended bool
 }
 
-// init makes the folder and removes what an earlier run has left there.
+// init makes the folder and removes what an earlier run has left there. A folder that is there stays: a full disk may have no room for another.
 func (u *uploads) init(state string, age time.Duration) error {
 	u.dir, u.age, u.all = filepath.Join(state, "uploads"), age, map[uploadKey]*upload{}
-	if err := os.RemoveAll(u.dir); err != nil {
-		return fs.Wrap("uploads", u.dir, err)
+	left, err := os.ReadDir(u.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.MkdirAll(u.dir, 0o700)
 	}
-	return fs.Wrap("uploads", u.dir, os.MkdirAll(u.dir, 0o700))
+	for _, e := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(u.dir, e.Name())))
+	}
+	return fs.Wrap("uploads", u.dir, err)
 }
 
 // begin starts an upload anew.

@@ -8,10 +8,10 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// lend returns a complete file and its descriptor.
-func lend(t *testing.T, c *Cache, name string, size int64) (*File, *os.File) {
+// lend returns the complete file a and its descriptor.
+func lend(t *testing.T, c *Cache, size int64) (*File, *os.File) {
 	t.Helper()
-	f := mustFile(t, c, key(name), size)
+	f := mustFile(t, c, key("a"), size)
 	mustWrite(t, f, 1, 0, size)
 	d, ok := f.Descriptor()
 	if !ok {
@@ -87,7 +87,7 @@ func TestAlter(t *testing.T) {
 // alter lends a, alters it, and looks at what that makes of its descriptor and of those of others.
 func alter(t *testing.T, c *Cache, size, newSize int64, do func(*File) error) *File {
 	t.Helper()
-	f, d := lend(t, c, "a", size)
+	f, d := lend(t, c, size)
 	if err := do(f); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func closeAll(t *testing.T, files ...*File) {
 func TestOneLender(t *testing.T) {
 	const size = 2 * Unit
 	c := mustOpen(t, t.TempDir(), 64<<20)
-	f, _ := lend(t, c, "a", size)
+	f, _ := lend(t, c, size)
 	other := mustFile(t, c, key("a"), size)
 	if _, ok := other.Descriptor(); ok {
 		t.Error("a second use has a descriptor too")
@@ -134,7 +134,7 @@ func TestAlterMakesRoom(t *testing.T) {
 	other := mustFile(t, c, key("b"), size)
 	mustWrite(t, other, 2, 0, size)
 	closeAll(t, other)
-	f, _ := lend(t, c, "a", size)
+	f, _ := lend(t, c, size)
 	for off := int64(size); off < 2*size+size/2; off += Unit {
 		if err := f.Alter(off, Unit, func(f *os.File) error { _, err := f.WriteAt(pattern(3, off, Unit), off); return err }); err != nil {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestTooLargeToKeep(t *testing.T) {
 func TestLentFileIsNeverPunched(t *testing.T) {
 	const size = 8 << 20
 	c := mustOpen(t, t.TempDir(), 3*size)
-	f, d := lend(t, c, "a", size)
+	f, d := lend(t, c, size)
 	left, err := os.Open(d.Name())
 	if err != nil {
 		t.Fatal(err)

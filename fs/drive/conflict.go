@@ -45,12 +45,26 @@ func (d *Drive) conflict(ctx context.Context, j *job) error {
 	if isFile && !j.v.complete() && j.content != nil {
 		switch err := d.localize(ctx, f); {
 		case isGone(err):
-			return d.keepPart(j, &info)
+			return d.conflictInPart(ctx, j, info)
 		case err != nil:
 			return err
 		}
 	}
 	return d.keepBoth(j, info)
+}
+
+// conflictInPart is keepPart, once it is certain that the bytes under the job's layers are not in what was uploaded of the file elsewhere.
+func (d *Drive) conflictInPart(ctx context.Context, j *job, info fs.Info) error {
+	if j.v.at.key != j.key {
+		there, err := d.stat(ctx, j.v.at.key)
+		if err != nil && fs.KindOf(err) != fs.NotExist {
+			return err
+		}
+		if err := d.uploadedBefore(j, there); err != nil {
+			return err
+		}
+	}
+	return d.keepPart(j, &info)
 }
 
 // known notes what the store has under a key, and has it tried again.
@@ -65,25 +79,39 @@ func (d *Drive) known(j *job, v version) error {
 	})
 }
 
-// rebased lets a version that this drive has written, though it was never told so, take the place of the one that a file's layers lie
-// over: what they do not hide is the same in both.
+// rebased lets a version that this drive has written of a file, though it was never told so, take the place of the one that the file's
+// layers lie over: what they do not hide is the same in both. Nothing is done if that version is of another file.
 func (d *Drive) rebased(f *file, key string, info fs.Info) error {
 	c, done := f.use()
 	defer done()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return d.settle("upload", key, func(t *tx) error {
-		path, ok := f.path()
 		p := t.d.pending[keyed{key, false}]
-		if !ok || path != key || p == nil || f.m.at.key != "" || f.m.at.version == "" {
+		if p == nil || !t.d.isUploadOf(f, key, info) {
 			return nil
 		}
-		t.setAt(f, base{version: info.Version, size: max(info.Size, 0)})
 		p = t.edit(p.keyed())
-		p.have = info.Version
+		if f.m.at.key == "" || p.have == f.m.at.version {
+			p.have = info.Version
+		}
+		t.setAt(f, base{f.m.at.key, info.Version, max(info.Size, 0)})
 		t.after = append(t.after, func() { c.v.at = f.baseAt() })
 		return nil
 	})
+}
+
+// isUploadOf reports whether a version that this drive has written under a key is of that file: of the one that has the key, or of one that has
+// lost it since, was not changed after that, and lies over the version before. The caller holds Drive.mu.
+func (d *Drive) isUploadOf(f *file, key string, info fs.Info) bool {
+	if f.m.at.version == "" {
+		return false
+	}
+	if path, ok := f.path(); ok && path == key && f.m.at.key == "" {
+		return true
+	}
+	now := f.m.get().content
+	return f.m.at.key == key && now != nil && info.WriteID == d.writeID(key, now.gen)
 }
 
 // found reports whether the store has a version that this drive has written over at, though it was never told so. Then the file's
@@ -92,7 +120,7 @@ func (c *contents) found(ctx context.Context, at base) bool {
 	d, f := c.f.d, c.f
 	d.mu.RLock()
 	p := d.pending[keyed{at.key, false}]
-	unsure := p != nil && p.unsure && d.at(p.keyed()) == inode(f)
+	unsure := p != nil && (p.unsure && d.at(p.keyed()) == inode(f) || f.m.at == at) // at has no key where the file is
 	d.mu.RUnlock()
 	if !unsure {
 		return false

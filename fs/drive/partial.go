@@ -19,6 +19,9 @@ func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
 	case err == nil && info.Version == j.v.at.version:
 		return why // they are there again, or were all the time
 	case j.v.at.key != j.key:
+		if err := d.uploadedBefore(j, info); err != nil {
+			return err
+		}
 		info, err = d.stat(ctx, j.key)
 	}
 	switch {
@@ -30,6 +33,23 @@ func (d *Drive) lostBase(ctx context.Context, j *job, why error) error {
 		return d.keepPart(j, &info)
 	}
 	return d.conflict(ctx, j)
+}
+
+// uploadedBefore returns an error, with which the job is begun again, if the store has what is gone from under the job's layers after all: in a
+// newer version, info, that was uploaded of the file under the name that it had before, and perhaps is being worked in. A zero info is none.
+func (d *Drive) uploadedBefore(j *job, info fs.Info) error {
+	if f, ok := j.n.(*file); ok && info.WriteID != "" {
+		if err := d.rebased(f, j.v.at.key, info); err != nil {
+			return err
+		}
+	}
+	d.mu.RLock()
+	working := d.queue.working[keyed{j.v.at.key, false}]
+	d.mu.RUnlock()
+	if working {
+		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
+	}
+	return d.elsewhere(j)
 }
 
 // keepPart gives what was written to the job's file a name that says that it is a part: zeros are in the place of what neither the store

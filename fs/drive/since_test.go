@@ -13,13 +13,13 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// versionOf returns the version of f as a drive has it.
-func (p program) versionOf(path string) fs.Version {
+// version returns the version of f as a drive has it.
+func (p program) version() fs.Version {
 	p.t.Helper()
-	n, err := nodeAt(p.ctx, p.d, path)
-	p.must("lookup of "+path, err)
+	n, err := nodeAt(p.ctx, p.d, "f")
+	p.must("lookup", err)
 	a, err := n.Attr(p.ctx)
-	p.must("stat of "+path, err)
+	p.must("stat", err)
 	return a.Version
 }
 
@@ -37,8 +37,8 @@ func TestConditionIsOfNow(t *testing.T) {
 		kind    fs.Kind
 		most    map[string]int
 	}{
-		{"changed", true, func(p program) error { return save(p.ctx, p, fs.ReplaceOptions{IfVersion: p.versionOf("f")}) }, fs.Conflict, map[string]int{"stat": 1}},
-		{"not changed", false, func(p program) error { return save(p.ctx, p, fs.ReplaceOptions{IfVersion: p.versionOf("f")}) }, 0, map[string]int{"stat": 1}},
+		{"changed", true, func(p program) error { return save(p.ctx, p, fs.ReplaceOptions{IfVersion: p.version()}) }, fs.Conflict, map[string]int{"stat": 1}},
+		{"not changed", false, func(p program) error { return save(p.ctx, p, fs.ReplaceOptions{IfVersion: p.version()}) }, 0, map[string]int{"stat": 1}},
 		{"known since the request came", false, func(p program) error {
 			ctx := fs.WithSince(fs.WithCause(p.ctx, fs.Cause{Origin: fs.OriginAPI}), time.Now())
 			n, err := nodeAt(ctx, p.d, "f")
@@ -46,7 +46,7 @@ func TestConditionIsOfNow(t *testing.T) {
 			h, err := n.Open(ctx, fs.OpenRead)
 			p.must("open", err)
 			p.must("close", h.Release(ctx))
-			return save(ctx, p, fs.ReplaceOptions{IfVersion: p.versionOf("f")})
+			return save(ctx, p, fs.ReplaceOptions{IfVersion: p.version()})
 		}, 0, map[string]int{"stat": 1}},
 		{"without a condition", true, func(p program) error { return save(p.ctx, p, fs.ReplaceOptions{}) }, 0, nil},
 	} {
@@ -110,7 +110,7 @@ func TestLateAnswer(t *testing.T) {
 		{"replaced by others", func(_ program, b *mem.Backend) {
 			b.Inject("f", []byte("theirs"), fs.WriteOptions{})
 		}, func(p program, since time.Time) {
-			_, err := p.d.Replace(fs.WithSince(p.ctx, since), "f", strings.NewReader("ours"), fs.ReplaceOptions{IfVersion: p.versionOf("f")})
+			_, err := p.d.Replace(fs.WithSince(p.ctx, since), "f", strings.NewReader("ours"), fs.ReplaceOptions{IfVersion: p.version()})
 			if fs.KindOf(err) != fs.Conflict {
 				p.t.Errorf("Replace() = %v, want that it has changed", err)
 			}
