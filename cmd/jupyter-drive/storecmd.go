@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -55,22 +58,54 @@ func (a *app) warmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "warm PATH", Short: "Fetch a file or folder of a store into the cache", Args: cobra.ExactArgs(1),
 		Long: "Fetch a file, or all files below a folder, into the cache: what is in it is read at the speed of the local disk, also without\n" +
-			"a network. PATH is a path in the mount, or begins with the drive's name. What does not fit drives out what was used longest ago.",
-		Example: "  jupyter-drive warm data/2026\n  jupyter-drive warm ~/JupyterDrive/data/table.parquet",
+			"a network. PATH is a whole path in the mount, or begins with the drive's name. It is meant from the working folder if it is \".\" or begins\n" +
+			"with \"./\" or \"../\", or if from there it is something in the mount. What does not fit drives out what was used longest ago.",
+		Example: "  jupyter-drive warm data/2026\n  jupyter-drive warm ~/JupyterDrive/data/table.parquet\n  cd ~/JupyterDrive/data; jupyter-drive warm table.parquet",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := a.warmPath(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
 			var r warmResult
-			if err := a.askLong(cmd.Context(), "Fetching", "/warm?path="+url.QueryEscape(args[0]), &r); err != nil {
+			if err := a.askLong(cmd.Context(), "Fetching", "/warm?path="+url.QueryEscape(path), &r); err != nil {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(r)
 			}
-			_, err := fmt.Fprintf(a.stdout, "Fetched  %s of %s\n", sizeText(r.Bytes), count(r.Files, "file"))
+			_, err = fmt.Fprintf(a.stdout, "Fetched  %s of %s\n", sizeText(r.Bytes), count(r.Files, "file"))
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// warmPath returns the path that an argument means, for the daemon: a whole one of this machine, or one that begins with a drive's name.
+// An argument is meant from the working folder if it says so, or if what it then names is there and in the mount.
+func (a *app) warmPath(ctx context.Context, arg string) (string, error) {
+	if arg == "" || filepath.IsAbs(arg) {
+		return arg, nil
+	}
+	var s status
+	if err := a.env.ask(ctx, "GET", "/status", &s); err != nil {
+		return "", err
+	}
+	here := filepath.Join(resolved(a.env.cwd), arg)
+	mount := resolved(s.Mount)
+	inMount := s.Mount != "" && within(here, mount)
+	if inMount {
+		here = filepath.Join(s.Mount, strings.TrimPrefix(here, mount)) // as the daemon knows it
+	}
+	switch first, _, _ := strings.Cut(arg, "/"); {
+	case first == "." || first == "..":
+		return here, nil
+	case inMount:
+		if _, missing := os.Lstat(here); missing == nil {
+			return here, nil
+		}
+	}
+	return arg, nil
 }
 
 func (a *app) fsckCommand() *cobra.Command {

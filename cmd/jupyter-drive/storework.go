@@ -43,7 +43,7 @@ func (d *daemon) pathOf(arg string) (fs.Path, error) {
 	if filepath.IsAbs(arg) {
 		p, ok := d.apiPath(filepath.Clean(arg))
 		if !ok {
-			return "", fail(exitUsage, "%s is not in the mount (%s)", arg, d.mountpoint)
+			return "", fail(exitUsage, "%s is not in the mount (%s); name a file or folder there, or begin with the drive's name", arg, d.mountpoint)
 		}
 		return p, nil
 	}
