@@ -104,6 +104,8 @@ func TestExitCodes(t *testing.T) {
 		{"missing folder", []string{"drive", "add", "x", "/no/such/folder"}, exitNotFound, "/no/such/folder"},
 		{"check of an unknown drive", []string{"drive", "check", "x"}, exitNotFound, "no drive"},
 		{"mount with one argument", []string{"mount", "x"}, exitUsage, "a URL and a folder"},
+		{"mount of a bucket", []string{"mount", "s3://b/p", "/mnt"}, exitUsage, "mount URL DIR is for local folders (file:PATH); add the bucket with: jupyter-drive drive add NAME s3://b/p"},
+		{"up of a bucket", []string{"up", "s3://b/p"}, exitUsage, "is for local folders (file:PATH); add the bucket with: jupyter-drive drive add NAME s3://b/p"},
 		{"umount of nothing", []string{"umount", "/tmp"}, exitNotFound, "nothing of ours"},
 		{"one TLS file", []string{"serve", "--no-mount", "--tls-cert", "x"}, exitUsage, "both"},
 		{"missing TLS files", []string{"serve", "--no-mount", "--tls-cert", "x", "--tls-key", "y"}, exitConfig, "TLS"},

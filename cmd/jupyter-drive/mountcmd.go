@@ -15,7 +15,7 @@ func (a *app) mountCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount [URL DIR]",
 		Short: "Mount without serving",
-		Long: "mount URL DIR mounts one drive at DIR, in the foreground.\n" +
+		Long: "mount URL DIR mounts one local folder (file:PATH) at DIR, in the foreground. A bucket is added first, with: jupyter-drive drive add\n" +
 			"mount alone mounts the drives of the configuration; a daemon that runs with --no-mount is asked to do it.",
 		Example: "  jupyter-drive mount file:/srv/data /mnt/data",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -41,9 +41,9 @@ func (a *app) mountCommand() *cobra.Command {
 }
 
 func (a *app) mountOne(cmd *cobra.Command, o runOptions) error {
-	dir, err := driveConfig{URL: o.dirs[0]}.dir(a.env)
+	dir, err := a.folderOf("mount URL DIR", o.dirs[0])
 	if err != nil {
-		return fail(exitUsage, "%v", err)
+		return err
 	}
 	o.root = driveNameOf(baseName(dir))
 	return a.up(cmd.Context(), o)

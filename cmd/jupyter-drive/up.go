@@ -32,7 +32,7 @@ func (a *app) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up [DIR...]",
 		Short: "Mount, serve and open JupyterLab in the browser",
-		Long: "Mounts the drives of the configuration, or the folders named, serves them and opens JupyterLab.\n" +
+		Long: "Mounts the drives of the configuration, or the local folders named, serves them and opens JupyterLab.\n" +
 			"Without drives it makes one with a sample notebook. Ends with Ctrl-C or: jupyter-drive down",
 		Example: "  jupyter-drive up\n  jupyter-drive up ~/projects --no-browser\n  jupyter-drive up --detach",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,10 +140,9 @@ func (a *app) chooseDrives(cfg *config, o runOptions) error {
 	if len(o.dirs) > 0 {
 		chosen := map[string]driveConfig{}
 		for _, dir := range o.dirs {
-			d := driveConfig{URL: dir}
-			path, err := d.dir(a.env)
+			path, err := a.folderOf("a command line with drives", dir)
 			if err != nil {
-				return fail(exitUsage, "%v", err)
+				return err
 			}
 			name := driveNameOf(filepath.Base(path))
 			if _, there := chosen[name]; there {
@@ -157,6 +156,19 @@ func (a *app) chooseDrives(cfg *config, o runOptions) error {
 		return nil
 	}
 	return a.firstDrive(cfg)
+}
+
+// folderOf returns the folder that a command line names to be a drive this time. Other drives need what only the configuration holds.
+func (a *app) folderOf(what, url string) (string, error) {
+	d := driveConfig{URL: url}
+	if d.isBucket() {
+		return "", fail(exitUsage, "%s is for local folders (file:PATH); add the bucket with: jupyter-drive drive add NAME %s, then start without naming it", what, url)
+	}
+	dir, err := d.dir(a.env)
+	if err != nil {
+		return "", fail(exitUsage, "%v", err)
+	}
+	return dir, nil
 }
 
 // driveNameOf makes a drive's name of a folder's.
