@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -41,29 +42,54 @@ func (d driveConfig) bucket() (bucket, prefix string) {
 	return bucket, strings.Trim(prefix, "/")
 }
 
-// checkURL returns what is wrong with the URL and the keys that go with it.
-func (d driveConfig) checkURL() error {
+// checkURL returns what is wrong with the URL and the keys that go with it, and in which of them; "" is in no one of them.
+func (d driveConfig) checkURL() (key string, err error) {
 	if !d.isBucket() {
 		if d.bucketConfig != (bucketConfig{}) {
-			return errors.New("region, endpoint, path_style, profile, anonymous, requester_pays, close, no_trash and local are for s3:// only")
+			return "", errors.New("region, endpoint, path_style, profile, anonymous, requester_pays, close, no_trash and local are for s3:// only")
 		}
-		_, err := d.dir(environment{})
-		return err
+		_, err := d.folder()
+		return "", err
 	}
-	bucket, _ := d.bucket()
-	if bucket == "" || strings.ContainsAny(bucket, "?#@: ") {
-		return fmt.Errorf("url %q names no bucket; write %sBUCKET or %[2]sBUCKET/PREFIX", d.URL, bucketScheme)
+	if err := d.checkBucketURL(); err != nil {
+		return "url", err
 	}
 	if u, err := url.Parse(d.Endpoint); d.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("endpoint = %q is not a URL such as \"https://minio.example.org\"", d.Endpoint)
+		return "endpoint", fmt.Errorf("endpoint = %q is not a URL such as \"https://minio.example.org\"", d.Endpoint)
 	}
 	if !slices.Contains([]string{"", drive.CloseLocal, drive.CloseUpload}, d.Close) {
-		return fmt.Errorf("close = %q is neither %q nor %q", d.Close, drive.CloseLocal, drive.CloseUpload)
+		return "close", fmt.Errorf("close = %q is neither %q nor %q", d.Close, drive.CloseLocal, drive.CloseUpload)
 	}
 	if d.Anonymous && d.Profile != "" {
-		return errors.New("anonymous and profile exclude each other")
+		return "profile", errors.New("anonymous and profile exclude each other")
+	}
+	return "", nil
+}
+
+// checkBucketURL returns why no bucket and prefix can be what the URL says.
+func (d driveConfig) checkBucketURL() error {
+	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(d.URL, bucketScheme), "/")
+	if bucket == "" {
+		return fmt.Errorf("url %q names no bucket; write %sBUCKET or %[2]sBUCKET/PREFIX", d.URL, bucketScheme)
+	}
+	if !isBucketName(bucket) {
+		return fmt.Errorf("url %q names no bucket: %q is not up to 63 of a-z 0-9 . - with a letter or digit at both ends; write %sBUCKET or %[3]sBUCKET/PREFIX",
+			d.URL, bucket, bucketScheme)
+	}
+	prefix = strings.TrimRight(prefix, "/")
+	for name := range strings.SplitSeq(prefix, "/") {
+		if err := fs.CheckName(name); err != nil && prefix != "" {
+			return fmt.Errorf("url %q: the prefix %q is no path: %w; write %s", d.URL, prefix, errors.Unwrap(err), bucketScheme+bucket+path.Clean("/"+prefix))
+		}
 	}
 	return nil
+}
+
+// isBucketName reports whether a bucket can have that name, as S3 has it.
+func isBucketName(name string) bool {
+	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' }
+	bad := func(r rune) bool { return !alphanumeric(r) && r != '.' && r != '-' }
+	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, bad) && alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1]))
 }
 
 // bucketID is the identity of a bucket drive: the configured one, else one that follows from where it is.
@@ -113,17 +139,17 @@ func openBucket(ctx context.Context, env environment, c driveConfig, capsFile st
 
 // storeClient returns the HTTP client for stores: nil for the usual one, else one that trusts AWS_CA_BUNDLE.
 func storeClient(env environment) (*http.Client, error) {
-	path := env.vars["AWS_CA_BUNDLE"]
-	if path == "" {
+	file := env.vars["AWS_CA_BUNDLE"]
+	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fail(exitConfig, "AWS_CA_BUNDLE cannot be read: %v", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fail(exitConfig, "AWS_CA_BUNDLE (%s) holds no certificate", path)
+		return nil, fail(exitConfig, "AWS_CA_BUNDLE (%s) holds no certificate", file)
 	}
 	return &http.Client{Transport: s3.NewTransport(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})}, nil
 }
@@ -138,24 +164,24 @@ type keptCaps struct {
 }
 
 // readCaps returns what is known of a store, nil if nothing is, or too long.
-func readCaps(path string) *fs.Caps {
+func readCaps(file string) *fs.Caps {
 	var k keptCaps
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(data, &k) != nil || time.Since(k.Probed) > capsAge {
 		return nil
 	}
 	return &k.Caps
 }
 
-func writeCaps(path string, caps fs.Caps) error {
+func writeCaps(file string, caps fs.Caps) error {
 	data, err := json.Marshal(keptCaps{time.Now(), caps})
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(path, string(data))
+	return replaceFile(file, string(data))
 }
 
 // sizeUnits are what sizes may end in.

@@ -174,6 +174,40 @@ func TestStepError(t *testing.T) {
 	}
 }
 
+// TestNoCheckIsOffered where adding a bucket unchecked is of use.
+func TestNoCheckIsOffered(t *testing.T) {
+	for _, tt := range []struct {
+		step string
+		kind fs.Kind
+		want bool
+	}{
+		{"list", fs.Unavailable, true},
+		{"list", fs.Credentials, true},
+		{"write", fs.Permission, true},
+		{"clock", fs.Invalid, true},
+		{"configure", fs.Invalid, false},
+		{"configure", fs.Credentials, false},
+		{"list", fs.Invalid, false}, // another region
+		{"read", fs.Checksum, false},
+	} {
+		err := refusedBy(failedStep(tt.step, &fs.Error{Kind: tt.kind}), "data", "s3://bucket")
+		if got := strings.Contains(err.Error(), "--no-check"); got != tt.want || !strings.Contains(err.Error(), "drive data (s3://bucket): "+tt.step) {
+			t.Errorf("%s, %v: %q offers it: %v, want %v", tt.step, tt.kind, err, got, tt.want)
+		}
+	}
+}
+
+func TestBucketNames(t *testing.T) {
+	for name, want := range map[string]bool{
+		"b": true, "bucket": true, "my.bucket-1": true, strings.Repeat("a", 63): true,
+		"": false, "Bucket": false, "a_b": false, "-a": false, "a.": false, "a b": false, "a?b": false, "ü": false, strings.Repeat("a", 64): false,
+	} {
+		if got := isBucketName(name); got != want {
+			t.Errorf("isBucketName(%q) = %v", name, got)
+		}
+	}
+}
+
 func TestCapsAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drive", "caps.json")
 	if readCaps(path) != nil {

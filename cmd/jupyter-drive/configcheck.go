@@ -79,8 +79,12 @@ func (d driveConfig) check(p *configProblems, name string) {
 	if err := fs.CheckDriveName(name); err != nil {
 		p.add(table, "[drives.%s]: %v", name, err)
 	}
-	if err := d.checkURL(); err != nil {
-		p.add(table, "[drives.%s]: %v", name, err)
+	if key, err := d.checkURL(); err != nil {
+		place := table
+		if key != "" {
+			place = append(place, key)
+		}
+		p.add(place, "[drives.%s]: %v", name, err)
 	}
 	if path, err := d.folder(); err == nil && !d.isBucket() && isRelative(path) {
 		p.add(append(table, "url"), "[drives.%s]: url = %q would depend on where the daemon is started; write a whole path, such as %q",

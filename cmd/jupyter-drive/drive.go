@@ -120,7 +120,7 @@ func (a *app) driveAddCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&o.readOnly, "read-only", false, "nothing in it can be changed")
 	f.BoolVar(&o.create, "create", false, "make the folder if it is missing")
-	f.BoolVar(&o.unchecked, "no-check", false, "add a bucket that cannot be reached now")
+	f.BoolVar(&o.unchecked, "no-check", false, "add a bucket that cannot be reached or used just now")
 	f.StringVar(&o.drive.Region, "region", "", "region of the bucket")
 	f.StringVar(&o.drive.Endpoint, "endpoint", "", "URL of a store that is not AWS")
 	f.BoolVar(&o.drive.PathStyle, "path-style", false, "the bucket in the path and not in the host name, as most stores but AWS want it")
@@ -151,11 +151,11 @@ func (a *app) driveAdd(ctx context.Context, name string, o addOptions) error {
 	if _, there := c.Drives[name]; there {
 		return fail(exitConflict, "there is a drive %q already; see: jupyter-drive drive list", name)
 	}
-	if err := o.drive.checkURL(); err != nil {
-		return fail(exitUsage, "%v", err)
+	if _, err := o.drive.checkURL(); err != nil {
+		return fail(exitUsage, "drive %s: %v", name, err)
 	}
 	if o.drive.isBucket() {
-		err = a.prepareBucket(ctx, c, &o)
+		err = a.prepareBucket(ctx, c, name, &o)
 	} else {
 		err = a.prepareFolder(ctx, c, name, &o)
 	}
@@ -251,14 +251,14 @@ func (a *app) prepareFolder(ctx context.Context, c *config, name string, o *addO
 }
 
 // prepareBucket checks a bucket that is to be a drive, and completes what is written down of it.
-func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error {
+func (a *app) prepareBucket(ctx context.Context, c *config, name string, o *addOptions) error {
 	if o.create {
-		return fail(exitUsage, "--create is for folders; make the bucket with the store's own tools")
+		return fail(exitUsage, "drive %s: --create is for folders; make the bucket with the store's own tools", name)
 	}
 	o.drive.URL = strings.TrimRight(o.drive.URL, "/")
 	for _, other := range c.driveNames() {
 		if how := o.drive.overlaps(c.Drives[other], a.env); how != "" {
-			return fail(exitConflict, "%s %s drive %q; see: jupyter-drive drive list", o.drive.URL, how, other)
+			return fail(exitConflict, "drive %s: %s %s drive %q; see: jupyter-drive drive list", name, o.drive.URL, how, other)
 		}
 	}
 	id, resumed := a.env.findRemoved(o.drive)
@@ -269,13 +269,21 @@ func (a *app) prepareBucket(ctx context.Context, c *config, o *addOptions) error
 	if o.unchecked {
 		return nil
 	}
-	steps := checkBucket(ctx, a.env, o.drive)
-	for _, s := range steps {
+	for _, s := range checkBucket(ctx, a.env, o.drive) {
 		if s.Error != "" {
-			return fail(s.code, "%s: %s\n%s\nTo add it anyway: --no-check", s.Step, s.Error, s.Hint)
+			return refusedBy(s, name, o.drive.URL)
 		}
 	}
 	return nil
+}
+
+// refusedBy is the error of a bucket that is not added since a step of its check has failed.
+func refusedBy(s checkStep, name, url string) error {
+	text := fmt.Sprintf("drive %s (%s): %s: %s\n%s", name, url, s.Step, s.Error, s.Hint)
+	if s.passing {
+		text += "\nTo add it anyway: --no-check"
+	}
+	return fail(s.code, "%s", text)
 }
 
 // pairs are the lines of a drive's table.

@@ -63,7 +63,8 @@ type checkStep struct {
 	Hint         string `json:"hint,omitempty"` // what to do
 	Milliseconds int64  `json:"ms"`
 
-	code int
+	code    int
+	passing bool // whether what failed may be mended with the drive as it was described
 }
 
 func (a *app) driveCheck(ctx context.Context, c *config, names []string, asJSON bool) error {
@@ -161,6 +162,12 @@ func (a *app) writeStep(s checkStep) {
 	}
 }
 
+// Steps that are told apart.
+const (
+	stepConfigure = "configure" // what comes before the first request
+	stepClock     = "clock"
+)
+
 // checkLimit is how long one step may take.
 const checkLimit = 30 * time.Second
 
@@ -168,7 +175,7 @@ const checkLimit = 30 * time.Second
 func checkBucket(ctx context.Context, env environment, c driveConfig) []checkStep {
 	b, err := openBucket(ctx, env, c, "", slog.New(slog.DiscardHandler))
 	if err != nil {
-		return []checkStep{failedStep("configure", err)}
+		return []checkStep{failedStep(stepConfigure, err)}
 	}
 	defer func() { _ = b.Close() }() // nothing is under way
 	k := &bucketCheck{b: b, key: fs.ReservedName + "/check/" + newToken()[:16], text: []byte("jupyter-drive drive check " + newToken())}
@@ -176,7 +183,7 @@ func checkBucket(ctx context.Context, env environment, c driveConfig) []checkSte
 		name string
 		do   func(context.Context) (note string, err error)
 	}{
-		{"list", k.list}, {"write", k.write}, {"read", k.read}, {"conditions", k.conditions}, {"clock", k.clock}, {"remove", k.remove},
+		{"list", k.list}, {"write", k.write}, {"read", k.read}, {"conditions", k.conditions}, {stepClock, k.clock}, {"remove", k.remove},
 	}
 	if c.readOnly() {
 		steps = steps[:1]
@@ -209,7 +216,21 @@ func runStep(ctx context.Context, name string, do func(context.Context) (string,
 }
 
 func failedStep(name string, err error) checkStep {
-	return checkStep{Step: name, Error: stepError(name, err), Hint: hintFor(name, err), code: exitCodeOf(err)}
+	return checkStep{Step: name, Error: stepError(name, err), Hint: hintFor(name, err), code: exitCodeOf(err), passing: mayPass(name, err)}
+}
+
+// mayPass reports whether what a step failed of may be mended outside, as a store that is away or rights that are missing. What cannot be
+// is a description without which there is no drive, and a store that is not what a drive needs.
+func mayPass(step string, err error) bool {
+	if step == stepConfigure {
+		return false
+	}
+	//exhaustive:ignore
+	switch fs.KindOf(err) {
+	case fs.Unavailable, fs.Timeout, fs.Throttled, fs.Busy, fs.Credentials, fs.Permission, fs.NotPermitted, fs.NotExist, fs.Quota, fs.NoSpace:
+		return true
+	}
+	return step == stepClock
 }
 
 // stepError returns an error's text without what is told beside it: what to do, and the step. The key is the check's own then.
@@ -220,7 +241,7 @@ func stepError(step string, err error) string {
 	}
 	plain := *e
 	plain.Hint = ""
-	if plain.Op == step {
+	if plain.Op == step || step == stepConfigure {
 		plain.Op, plain.Path = "", ""
 	}
 	return plain.Error()
