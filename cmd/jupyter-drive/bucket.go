@@ -63,6 +63,11 @@ func (d driveConfig) checkURL() (key string, err error) {
 	if d.Anonymous && d.Profile != "" {
 		return "profile", errors.New("anonymous and profile exclude each other")
 	}
+	for _, pattern := range d.localPatterns() {
+		if _, err := path.Match(pattern, ""); err != nil || strings.Contains(pattern, "/") {
+			return "local", fmt.Errorf("local: %q is no pattern of names such as \"*.tmp\" or \"node_modules\": it has a [ without an end, a \\ at its end, or a slash", pattern)
+		}
+	}
 	return "", nil
 }
 

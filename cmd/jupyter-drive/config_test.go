@@ -44,6 +44,10 @@ func TestConfigErrors(t *testing.T) {
 		{"no url", "[drives.data]\nmode = \"read-only\"\n", "url is missing"},
 		{"mode", "[drives.data]\nurl = \"file:/tmp\"\nmode = \"ro\"\n", `mode = "ro" is neither`},
 		{"root", "root = \"x\"\n[drives.data]\nurl = \"file:/tmp\"\n", "is not a drive; there are: data"},
+		{"root without drives", "version = 1\nroot = \"zz\"\n", `:2: root = "zz" is not a drive; there are: home. Name one of them, write the table [drives.zz], or remove the key`},
+		{"listen at no port", "version = 1\n\nlisten = \"127.0.0.1:99999\"\n", `:3: listen = "127.0.0.1:99999" is not an address such as "127.0.0.1:8888": ports are`},
+		{"local", "[drives.a]\nurl = \"s3://b\"\nlocal = [\"ok\", \"[a\"]\n", `:3: [drives.a]: local: "[a" is no pattern of names such as "*.tmp"`},
+		{"local with a slash", "[drives.a]\nurl = \"s3://b\"\nlocal = [\"a/b\"]\n", `local: "a/b" is no pattern`},
 		{"user", "[[user]]\nname = \"ada\"\ntoken_sha256 = \"abc\"\n", "user add"},
 		{"proxy", "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/33\"]\n", `"10.0.0.0/33" is neither`},
 		{"proxy by name", "trusted_proxies = [\"localhost\"]\n", `"localhost" is neither`},
@@ -80,6 +84,9 @@ func TestConfigAccepts(t *testing.T) {
 		{"prefixes side by side", "[drives.a]\nurl = \"s3://b/x\"\n[drives.b]\nurl = \"s3://b/xy\"\n"},
 		{"stores side by side", "[drives.a]\nurl = \"s3://b\"\n[drives.b]\nurl = \"s3://b\"\nendpoint = \"http://h\"\n"},
 		{"escaped base URL", "base_url = \"/a%40b\"\n"},
+		{"root that the first start makes", "root = \"home\"\n"},
+		{"any free port", "listen = \"127.0.0.1:0\"\n"},
+		{"patterns", "[drives.a]\nurl = \"s3://b\"\nlocal = [\"*.t[a-c]\", \"\\\\*\", \"\"]\n"},
 		{"mount in the home folder", "mount = \"~/x\"\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

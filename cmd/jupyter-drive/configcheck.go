@@ -45,8 +45,8 @@ func (c *config) check() (p configProblems) {
 	if isRelative(c.Mount) {
 		p.add(toml.Key{"mount"}, "mount = %q would depend on where the daemon is started; write a whole path, such as %q", c.Mount, inHome(c.Mount))
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		p.add(toml.Key{"listen"}, "listen = %q is not an address such as %q", c.Listen, defaultListen)
+	if _, _, err := splitListen(c.Listen); err != nil {
+		p.add(toml.Key{"listen"}, "listen = %q %v", c.Listen, err)
 	}
 	if _, err := cleanBaseURL(c.BaseURL); err != nil {
 		p.add(toml.Key{"base_url"}, "base_url = %q %v", c.BaseURL, err)
@@ -65,12 +65,22 @@ func (c *config) check() (p configProblems) {
 			p.add(toml.Key{"cache", size.key}, "[cache]: %s = %q: %v", size.key, size.value, err)
 		}
 	}
-	if _, ok := c.Drives[c.Root]; c.Root != "" && len(c.Drives) > 0 && !ok {
-		p.add(toml.Key{"root"}, "root = %q is not a drive; there are: %s", c.Root, strings.Join(c.driveNames(), ", "))
-	}
+	c.checkRoot(&p)
 	c.checkOverlaps(&p)
 	c.checkUsers(&p)
 	return p
+}
+
+// checkRoot adds that the root is no drive. Without drives there will be one that is made at the first start.
+func (c *config) checkRoot(p *configProblems) {
+	names := c.driveNames()
+	if len(names) == 0 {
+		names = []string{firstDriveName}
+	}
+	if c.Root != "" && !slices.Contains(names, c.Root) {
+		p.add(toml.Key{"root"}, "root = %q is not a drive; there are: %s. Name one of them, write the table [drives.%s], or remove the key",
+			c.Root, strings.Join(names, ", "), quoteKey(c.Root))
+	}
 }
 
 // check adds what is wrong with a drive by itself.

@@ -16,9 +16,11 @@ import (
 //go:embed sample
 var sample embed.FS
 
+const firstDriveName = "home"
+
 // firstDrive makes the drive "home" with the sample and writes it into the configuration.
 func (a *app) firstDrive(cfg *config) error {
-	dir := filepath.Join(a.env.dataDir(), "home")
+	dir := filepath.Join(a.env.dataDir(), firstDriveName)
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		if err := copySample(dir); err != nil {
 			return fail(exitOther, "the first drive cannot be made: %v", err)
@@ -29,13 +31,13 @@ func (a *app) firstDrive(cfg *config) error {
 		d.ID = id.String()
 	}
 	err := cfg.editConfig(func(text string) (string, error) {
-		return appendTable(text, "[drives.home]", [2]string{"url", d.URL}, [2]string{"id", d.ID}), nil
+		return appendTable(text, "[drives."+firstDriveName+"]", [2]string{"url", d.URL}, [2]string{"id", d.ID}), nil
 	})
 	if err != nil {
 		return err
 	}
-	cfg.Drives = map[string]driveConfig{"home": d}
-	fmt.Fprintf(a.stderr, "Made     drive \"home\" in %s, with a sample notebook\n", dir)
+	cfg.Drives = map[string]driveConfig{firstDriveName: d}
+	fmt.Fprintf(a.stderr, "Made     drive %q in %s, with a sample notebook\n", firstDriveName, dir)
 	return nil
 }
 

@@ -145,13 +145,9 @@ func (d *daemon) tlsFiles() (cert, key string, err error) {
 // listen opens the port. If nobody asked for a certain one and it is taken, the next free one serves.
 func (d *daemon) listen() error {
 	address := firstOf(d.opts.listen, d.cfg.Listen)
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fail(exitUsage, "--listen %q is not an address such as %s", address, defaultListen)
-	}
-	first, err := strconv.Atoi(port)
-	if err != nil {
-		return fail(exitUsage, "--listen %q: %q is not a port", address, port)
+	host, first, err := splitListen(address)
+	if err != nil { // the configuration was checked
+		return fail(exitUsage, "--listen %q %v", address, err)
 	}
 	for n := first; ; n++ {
 		d.listener, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(n)))
@@ -159,10 +155,25 @@ func (d *daemon) listen() error {
 			return nil
 		}
 		taken := errors.Is(err, syscall.EADDRINUSE)
-		if !taken || d.opts.listen != "" || n == first+portTries {
+		if !taken || d.opts.listen != "" || n == min(first+portTries, maxPort) {
 			return fail(exitOther, "cannot listen at %s: %v; choose another port with --listen", address, err)
 		}
 	}
+}
+
+const maxPort = 1<<16 - 1
+
+// splitListen returns the host and the port of an address to listen at. Its errors go after the value.
+func splitListen(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, fmt.Errorf("is not an address such as %q", defaultListen)
+	}
+	port, err = strconv.Atoi(text)
+	if err != nil || port < 0 || port > maxPort {
+		return "", 0, fmt.Errorf("is not an address such as %q: ports are numbers up to %d", defaultListen, maxPort)
+	}
+	return host, port, nil
 }
 
 // startIdentity sets up who may come in: the owner by the daemon's token, users by theirs.
