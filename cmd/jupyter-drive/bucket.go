@@ -116,20 +116,20 @@ func (d driveConfig) localPatterns() []string {
 
 // openBucket returns the store of a drive. It makes no request. capsFile is where it is kept what the store can do, "" for nowhere.
 func openBucket(ctx context.Context, env environment, c driveConfig, capsFile string, log *slog.Logger) (*s3.Backend, error) {
-	var load lookedUp
+	keys := lookedUp{log: log}
 	if c.Region != "" {
-		load = append(load, awsconfig.WithRegion(c.Region))
+		keys.load = append(keys.load, awsconfig.WithRegion(c.Region))
 	}
 	if c.Profile != "" {
-		load = append(load, awsconfig.WithSharedConfigProfile(c.Profile))
+		keys.load = append(keys.load, awsconfig.WithSharedConfigProfile(c.Profile))
 	}
 	conf := aws.Config{}
 	if !c.Anonymous {
 		var err error
-		if conf, err = awsconfig.LoadDefaultConfig(ctx, load...); err != nil {
+		if conf, err = keys.config(ctx); err != nil {
 			return nil, noCredentials(c.URL, err)
 		}
-		conf.Credentials = aws.NewCredentialsCache(load)
+		conf.Credentials = aws.NewCredentialsCache(keys)
 	}
 	client, err := storeClient(env)
 	if err != nil {

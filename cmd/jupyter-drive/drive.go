@@ -269,7 +269,7 @@ func (a *app) prepareBucket(ctx context.Context, c *config, name string, o *addO
 	if o.unchecked {
 		return nil
 	}
-	for _, s := range checkBucket(ctx, a.env, o.drive) {
+	for _, s := range checkBucket(ctx, a.env, o.drive, a.checkLog()) {
 		if s.Error != "" {
 			return refusedBy(s, name, o.drive.URL)
 		}

@@ -118,7 +118,15 @@ func (a *app) checkSteps(ctx context.Context, name string, d driveConfig) (steps
 	if err := a.env.ask(ctx, "POST", "/check?"+query.Encode(), &steps); err == nil {
 		return steps, keysOfDaemon
 	}
-	return checkBucket(ctx, a.env, d), keysOfShell
+	return checkBucket(ctx, a.env, d, a.checkLog()), keysOfShell
+}
+
+// checkLog is where a check of this process logs: nowhere unless more than its steps is asked for.
+func (a *app) checkLog() *slog.Logger {
+	if !a.verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // check tries a bucket that the configuration has by now, whether it is in the tree or not.
@@ -131,7 +139,7 @@ func (d *daemon) check(ctx context.Context, query url.Values) ([]checkStep, erro
 	if !ok || !c.isBucket() || c.URL != query.Get("url") {
 		return nil, fail(exitNotFound, "this daemon has another configuration")
 	}
-	return checkBucket(ctx, d.env, c), nil
+	return checkBucket(ctx, d.env, c, d.log.With("drive", query.Get("drive"))), nil
 }
 
 func (a *app) writeChecks(results []checkResult) {
@@ -172,8 +180,8 @@ const (
 const checkLimit = 30 * time.Second
 
 // checkBucket tries a bucket on a key of its own, step by step, up to the first that fails.
-func checkBucket(ctx context.Context, env environment, c driveConfig) []checkStep {
-	b, err := openBucket(ctx, env, c, "", slog.New(slog.DiscardHandler))
+func checkBucket(ctx context.Context, env environment, c driveConfig, log *slog.Logger) []checkStep {
+	b, err := openBucket(ctx, env, c, "", log)
 	if err != nil {
 		return []checkStep{failedStep(stepConfigure, err)}
 	}
