@@ -83,7 +83,10 @@ func driveStatusOf(name string, d driveConfig, env environment) driveStatus {
 	if err == nil {
 		_, err = os.Stat(dir)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s.State = "there is no folder " + dir
+	case err != nil:
 		s.State = err.Error()
 	}
 	return s

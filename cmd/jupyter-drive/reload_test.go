@@ -238,7 +238,7 @@ func TestMissingFolder(t *testing.T) {
 		t.Errorf("the other drive = %d", got)
 	}
 	code, stdout, _ := call(t, env, "status")
-	if code != exitUnhealthy || !strings.Contains(stdout, "drive-disk: drive disk:") || !strings.Contains(stdout, missing) || !strings.Contains(stdout, "connect its disk") {
+	if code != exitUnhealthy || !strings.Contains(stdout, "PROBLEM  drive-disk: open drive "+missing+": ") || !strings.Contains(stdout, missing) || !strings.Contains(stdout, "connect its disk") {
 		t.Errorf("status = %d %s", code, stdout)
 	}
 	if code, _, stderr := call(t, env, "drive", "add", "notes", "~/notes", "--create"); code != exitOK {
@@ -253,6 +253,43 @@ func TestMissingFolder(t *testing.T) {
 	}
 	if code, stdout, _ := call(t, env, "status"); code != exitOK {
 		t.Errorf("status = %d %s", code, stdout)
+	}
+}
+
+// TestFolderIsMoved takes the folder of a drive away while it is served: the status says what to do.
+func TestFolderIsMoved(t *testing.T) {
+	env := testEnv(t)
+	folder := filepath.Join(env.home, "notes")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	serveWith(t, env, folder)
+	if err := os.Rename(folder, folder+"2"); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, _ := call(t, env, "status")
+	if want := "PROBLEM  drive-notes: there is no folder " + folder + ". If it was moved, move it back;"; code != exitUnhealthy || !strings.Contains(stdout, want) {
+		t.Errorf("status = %d %s, want %q", code, stdout, want)
+	}
+}
+
+// TestDriveProblems tells of a drive in a store that does not work.
+func TestDriveProblems(t *testing.T) {
+	for _, tt := range []struct {
+		state, want string
+		offline     bool
+	}{
+		{"offline for 5s: h refuses connections", "drive-data: offline for 5s: h refuses connections. It is asked again every few seconds; what is written meanwhile is kept here", true},
+		{"access denied: x", "drive-data: access denied: x. It is tried again every few seconds; what is written meanwhile is kept here", false},
+	} {
+		ds := driveStatus{Name: "data", State: tt.state, Store: &storeStatus{Offline: tt.offline}}
+		p := driveProblem(ds, presentStep(ds))
+		if got := p.line(); !strings.HasPrefix(got, tt.want) || !strings.HasSuffix(got, ": jupyter-drive drive check data") {
+			t.Errorf("printed is %q, want %q", got, tt.want)
+		}
+		if !strings.HasPrefix(p.Text, "drive data: "+tt.state) {
+			t.Errorf("the text alone is %q", p.Text)
+		}
 	}
 }
 

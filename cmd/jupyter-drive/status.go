@@ -120,7 +120,7 @@ func (a *app) writeStatus(s status) error {
 		if p.Severity == severityName(fs.Low) {
 			word = "NOTE"
 		}
-		fmt.Fprintf(a.stdout, "%-8s %s: %s\n", word, p.Code, p.Text)
+		fmt.Fprintf(a.stdout, "%-8s %s\n", word, p.line())
 	}
 	return nil
 }
@@ -209,14 +209,14 @@ func (d *daemon) status(context.Context) status {
 	for _, name := range cfg.driveNames() {
 		ds := driveStatusOf(name, cfg.Drives[name], d.env)
 		if why := absent[name]; why != nil {
-			ds.State = why.Error()
-			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State + ". " + absentStep(name, why), Severity: severityName(fs.Medium)})
+			ds.State = strings.TrimPrefix(why.Error(), "drive "+name+": ")
+			s.Problems = append(s.Problems, driveProblem(ds, absentStep(name, why)))
 			s.Drives = append(s.Drives, ds)
 			continue
 		}
 		s.Problems = append(s.Problems, d.addStore(&ds)...)
 		if ds.State != "ok" {
-			s.Problems = append(s.Problems, problem{Code: "drive-" + name, Text: ds.State, Severity: severityName(fs.Medium)})
+			s.Problems = append(s.Problems, driveProblem(ds, presentStep(ds)))
 		}
 		s.Drives = append(s.Drives, ds)
 		if drive, err := d.tree.Drive(name); err == nil {
@@ -234,6 +234,34 @@ func (d *daemon) status(context.Context) status {
 		s.Terminals = len(d.terminals.Terminals())
 	}
 	return s
+}
+
+// driveProblem tells that a drive does not work, and what to do.
+func driveProblem(ds driveStatus, step string) problem {
+	return problem{Code: driveCode + ds.Name, Text: "drive " + ds.Name + ": " + ds.State + ". " + step, Severity: severityName(fs.Medium)}
+}
+
+// driveCode begins the code of a problem with a drive as a whole; its name follows.
+const driveCode = "drive-"
+
+// line is a problem for people: a drive is named once.
+func (p problem) line() string {
+	text := p.Text
+	if name, ok := strings.CutPrefix(p.Code, driveCode); ok {
+		text = strings.TrimPrefix(text, "drive "+name+": ")
+	}
+	return p.Code + ": " + text
+}
+
+// presentStep says what becomes of a drive that does not work though it is in the tree, and what to do.
+func presentStep(ds driveStatus) string {
+	switch {
+	case ds.Store == nil:
+		return "If it was moved, move it back; for a new folder in its place: jupyter-drive down, then up. To do without it: jupyter-drive drive remove " + ds.Name
+	case ds.Store.Offline:
+		return "It is asked again every few seconds; what is written meanwhile is kept here and uploaded then. If that lasts: jupyter-drive drive check " + ds.Name
+	}
+	return "It is tried again every few seconds; what is written meanwhile is kept here and uploaded then. To see what is refused: jupyter-drive drive check " + ds.Name
 }
 
 // warningsOf returns a drive's own health problems, in the order of their codes.
