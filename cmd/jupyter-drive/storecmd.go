@@ -164,7 +164,7 @@ func (a *app) gcCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Remove old trash and unfinished uploads from stores, and what is left of drives that are gone", Args: cobra.NoArgs,
 		Long: "Remove from each drive's store what was deleted more than 30 days ago and uploads in parts that were begun more than 7 days ago,\n" +
-			"which cost money and are not this daemon's. Remove from this machine what the cache and the state folder hold of drives that are not in the\n" +
+			"which cost money and are not this daemon's. Remove from this machine what the cache folder and the state folder hold of drives that are not in the\n" +
 			"configuration any more. State with changes that were never uploaded is kept.",
 		Example: "  jupyter-drive gc",
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -16,6 +16,9 @@ import (
 
 func (e environment) cacheDir() string { return e.dir("XDG_CACHE_HOME", ".cache") }
 
+// blocksDir is the folder of the one cache of what is read of stores.
+func (e environment) blocksDir() string { return filepath.Join(e.cacheDir(), "blocks") }
+
 // driveState is the folder of what a drive must not lose.
 func (e environment) driveState(id fs.DriveID) string {
 	return filepath.Join(e.stateDir(), "drives", id.String())
@@ -23,8 +26,10 @@ func (e environment) driveState(id fs.DriveID) string {
 
 // driveListings is the file of what a drive is known to have, which may be deleted.
 func (e environment) driveListings(id fs.DriveID) string {
-	return filepath.Join(e.cacheDir(), "listings", id.String())
+	return filepath.Join(e.listingsDir(), id.String())
 }
+
+func (e environment) listingsDir() string { return filepath.Join(e.cacheDir(), "listings") }
 
 // stores are what all object stores share. They exist once the first is opened.
 type stores struct {
@@ -43,7 +48,7 @@ func (d *daemon) startStores() stores {
 	size, err := parseSize(d.cfg.Cache.Size)
 	free, err2 := parseSize(d.cfg.Cache.MinFree)
 	if err = errors.Join(err, err2); err == nil {
-		d.stores.cache, err = blockcache.Open(filepath.Join(d.env.cacheDir(), "blocks"), blockcache.Options{
+		d.stores.cache, err = blockcache.Open(d.env.blocksDir(), blockcache.Options{
 			Limit: size, MinFree: free, Logger: d.log.With("part", "cache"),
 		})
 	}

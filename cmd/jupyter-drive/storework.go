@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
+	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
 	"github.com/jupyter-drive/jupyter-drive/fs/drive"
 )
 
@@ -147,9 +148,8 @@ func isAway(err error) bool {
 func (d *daemon) gc(ctx context.Context, _ url.Values) (gcResult, error) {
 	d.reloading.Lock() // drives neither come nor go meanwhile
 	defer d.reloading.Unlock()
-	d.mu.Lock()
-	cfg, cache := d.cfg, d.stores.cache
-	d.mu.Unlock()
+	cfg, _ := d.present()
+	cache := d.cacheThatIsThere()
 	var r gcResult
 	var ids []string
 	for _, c := range slices.Concat(slices.Collect(maps.Values(cfg.Drives)), slices.Collect(maps.Values(cfg.aside))) {
@@ -160,7 +160,9 @@ func (d *daemon) gc(ctx context.Context, _ url.Values) (gcResult, error) {
 	if cache != nil {
 		r.Cache = cache.KeepOnly(ids)
 	}
-	var errs []error
+	freed, err := d.env.removeListings(ids)
+	r.Cache += freed
+	errs := []error{err}
 	for _, name := range cfg.driveNames() {
 		b, ok := d.backlogOf(name)
 		if !ok || cfg.Drives[name].readOnly() {
@@ -176,6 +178,39 @@ func (d *daemon) gc(ctx context.Context, _ url.Values) (gcResult, error) {
 		return r, fail(exitCodeOf(err), "%w", err)
 	}
 	return r, nil
+}
+
+// cacheThatIsThere returns the cache, which nobody has opened where no drive is in a store; nil if there is none.
+func (d *daemon) cacheThatIsThere() *blockcache.Cache {
+	d.mu.Lock()
+	cache := d.stores.cache
+	d.mu.Unlock()
+	if _, missing := os.Stat(d.env.blocksDir()); cache != nil || missing != nil {
+		return cache
+	}
+	return d.startStores().cache
+}
+
+// removeListings removes what is known to be in drives that are not among the known ones, and returns how many bytes that freed.
+func (e environment) removeListings(known []string) (freed int64, err error) {
+	entries, err := os.ReadDir(e.listingsDir())
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	for _, file := range entries {
+		if _, bad := fs.ParseDriveID(file.Name()); bad != nil || slices.Contains(known, file.Name()) {
+			continue
+		}
+		info, err := file.Info()
+		if err == nil {
+			err = os.Remove(filepath.Join(e.listingsDir(), file.Name()))
+		}
+		if err != nil {
+			return freed, err
+		}
+		freed += info.Size()
+	}
+	return freed, err
 }
 
 // removeStates removes state folders of bucket drives that are not configured and of which nothing is pending.
