@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
 // testEnv is an environment with folders of its own.
@@ -107,7 +109,7 @@ func TestExitCodes(t *testing.T) {
 		{"a folder with a region", []string{"drive", "add", "x", "/tmp", "--region", "eu-west-1"}, exitUsage, "are for s3:// only"},
 		{"a bucket that is away", []string{"drive", "add", "x", "s3://bucket", "--anonymous", "--endpoint", "http://127.0.0.1:1"}, exitUnavailable, "drive x (s3://bucket): list: "},
 		{"one that is added anyway", []string{"drive", "add", "x", "s3://bucket", "--anonymous", "--endpoint", "http://127.0.0.1:1"}, exitUnavailable, "To add it anyway: --no-check"},
-		{"missing folder", []string{"drive", "add", "x", "/no/such/folder"}, exitNotFound, "/no/such/folder"},
+		{"missing folder", []string{"drive", "add", "x", "/no/such/folder"}, exitNotFound, "drive x: open drive /no/such/folder: "},
 		{"check of an unknown drive", []string{"drive", "check", "x"}, exitNotFound, "no drive"},
 		{"mount with one argument", []string{"mount", "x"}, exitUsage, "a URL and a folder"},
 		{"mount of a bucket", []string{"mount", "s3://b/p", "/mnt"}, exitUsage, "mount URL DIR is for local folders (file:PATH); add the bucket with: jupyter-drive drive add NAME s3://b/p"},
@@ -221,6 +223,35 @@ func TestDriveAddCheckListRemove(t *testing.T) {
 	}
 	if _, err := os.Stat(folder + "2"); err != nil {
 		t.Errorf("removing a drive touched its files: %v", err)
+	}
+}
+
+// TestFolderThatCannotBeWritten is told how it can be a drive all the same.
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	for kind, want := range map[fs.Kind]int{fs.Permission: exitPermission, fs.NotPermitted: exitPermission, fs.ReadOnly: exitPermission, fs.NoSpace: -1} {
+		err := notWritable("/etc", &fs.Error{Op: "put record", Path: "check/1", Kind: kind})
+		told := strings.Contains(err.Error(), "the folder /etc cannot be written to by this user; to have it for reading: --read-only")
+		if exitCode(err) != want || told != (want == exitPermission) {
+			t.Errorf("%v: %v, want exit code %d", kind, err, want)
+		}
+	}
+	if err := notWritable("/etc", nil); err != nil {
+		t.Errorf("a folder that can be: %v", err)
+	}
+	if os.Getuid() == 0 {
+		return // who may write everywhere
+	}
+	env := testEnv(t)
+	folder := filepath.Join(env.home, "notes")
+	if err := os.Mkdir(folder, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := call(t, env, "drive", "add", "notes", folder)
+	if want := "drive notes: the folder " + folder + " cannot be written to"; code != exitPermission || !strings.Contains(stderr, want) {
+		t.Errorf("drive add = %d %s, want %q", code, stderr, want)
+	}
+	if code, _, stderr := call(t, env, "drive", "add", "notes", folder, "--read-only"); code != exitOK {
+		t.Errorf("drive add --read-only = %d %s", code, stderr)
 	}
 }
 

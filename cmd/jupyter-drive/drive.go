@@ -250,7 +250,10 @@ func (a *app) prepareFolder(ctx context.Context, c *config, name string, o *addO
 	o.drive.URL = "file:" + dir
 	id, err := checkLocal(ctx, a, o.drive)
 	o.drive.ID = id.String()
-	return err
+	if err != nil {
+		return fail(exitCodeOf(err), "drive %s: %w", name, err)
+	}
+	return nil
 }
 
 // prepareBucket checks a bucket that is to be a drive, and completes what is written down of it.
@@ -371,7 +374,17 @@ func checkLocal(ctx context.Context, a *app, c driveConfig) (id fs.DriveID, err 
 	if err := l.Close(); err != nil || c.readOnly() {
 		return known, err
 	}
-	return known, tryReserved(ctx, d)
+	return known, notWritable(dir, tryReserved(ctx, d))
+}
+
+// notWritable says of a folder in which the drive's own record cannot be written what to do.
+func notWritable(dir string, err error) error {
+	//exhaustive:ignore
+	switch fs.KindOf(err) {
+	case fs.Permission, fs.NotPermitted, fs.ReadOnly:
+		return fail(exitPermission, "the folder %s cannot be written to by this user; to have it for reading: --read-only, or mode = \"read-only\" in its table", dir)
+	}
+	return err
 }
 
 // tryReserved writes, reads and removes a record in the drive's own folder.
