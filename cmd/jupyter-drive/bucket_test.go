@@ -261,8 +261,14 @@ func TestStoreAwayAtStart(t *testing.T) {
 			t.Errorf("warm %s = %d %s, want %d", path, code, stderr, want)
 		}
 	}
+	if code, _, stderr := call(t, env, "fsck", "home"); code != exitUsage || !strings.Contains(stderr, `"home" is no drive in a store`) {
+		t.Errorf("fsck of a folder = %d %q, want %d", code, stderr, exitUsage)
+	}
 	if code, _, stderr := call(t, env, "drive", "remove", "data"); code != exitOK {
 		t.Errorf("drive remove of what has nothing pending = %d %s", code, stderr)
+	}
+	if code, stdout, _ := call(t, env, "fsck"); code != exitOK || stdout != "No drive is in a store: there is nothing to compare.\n" {
+		t.Errorf("fsck without buckets = %d %q", code, stdout)
 	}
 	id, err := driveConfig{URL: "s3://bucket", bucketConfig: bucketConfig{Endpoint: "http://127.0.0.1:1"}}.bucketID()
 	if err != nil {

@@ -132,6 +132,9 @@ func (a *app) fsckCommand() *cobra.Command {
 
 // writeFsck prints what was found, unless that has been printed, and fails if there was something.
 func (a *app) writeFsck(all []fsckResult, quiet bool) error {
+	if len(all) == 0 && !quiet {
+		fmt.Fprintln(a.stdout, "No drive is in a store: there is nothing to compare.")
+	}
 	bad, away := 0, 0
 	for _, r := range all {
 		bad += len(r.Findings)

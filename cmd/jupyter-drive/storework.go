@@ -77,6 +77,9 @@ func (d *daemon) fsck(ctx context.Context, query url.Values, tell func(news)) ([
 	if _, known := cfg.Drives[only]; only != "" && !known {
 		return nil, fail(exitNotFound, "there is no drive %q; see: jupyter-drive drive list", only)
 	}
+	if only != "" && !cfg.Drives[only].isBucket() {
+		return nil, fail(exitUsage, "%q is no drive in a store: there is nothing to compare; see: jupyter-drive drive list", only)
+	}
 	all, absent := []fsckResult{}, d.allAbsent()
 	for _, name := range cfg.driveNames() {
 		c := cfg.Drives[name]
