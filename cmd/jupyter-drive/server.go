@@ -130,17 +130,36 @@ func (d *daemon) tlsFiles() (cert, key string, err error) {
 	if cert == "" || key == "" {
 		return "", "", fail(exitUsage, "TLS needs both --tls-cert and --tls-key")
 	}
-	cert, key = d.env.expand(cert), d.env.expand(key)
-	for _, f := range []string{cert, key} {
-		if !d.opts.noMount && within(resolved(f), resolved(d.mountpoint)) {
-			return "", "", fail(exitConfig, "%s lies in the daemon's own mount, which it must not read; keep it elsewhere", f)
-		}
-		if _, err := os.Stat(f); err != nil {
-			return "", "", fail(exitConfig, "TLS: %v", err)
-		}
+	cert, err = d.tlsFile("cert", d.opts.tlsCert, d.cfg.TLS.Cert)
+	if err != nil {
+		return "", "", err
 	}
-	return cert, key, nil
+	key, err = d.tlsFile("key", d.opts.tlsKey, d.cfg.TLS.Key)
+	return cert, key, err
 }
+
+// tlsFile returns the path of a file for TLS, which the flag names or else the configuration.
+func (d *daemon) tlsFile(what, flag, configured string) (string, error) {
+	by := "--tls-" + what + " " + flag
+	if flag == "" {
+		by = "[tls] " + what + " = " + strconv.Quote(configured)
+	}
+	path := d.env.expand(firstOf(flag, configured))
+	if !d.opts.noMount && within(resolved(path), resolved(d.mountpoint)) {
+		return "", fail(exitConfig, "%s lies in the daemon's own mount, which it must not read; keep it elsewhere", by)
+	}
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", fail(exitNotFound, "%s: there is no file %s; name the %s (PEM), or leave both out to serve without TLS", by, path, tlsNames[what])
+	case err != nil:
+		return "", fail(exitPermission, "%s: %v", by, err)
+	}
+	return path, nil
+}
+
+// tlsNames are what the files for TLS hold.
+var tlsNames = map[string]string{"cert": "certificate", "key": "certificate's key"}
 
 // listen opens the port. If nobody asked for a certain one and it is taken, the next free one serves.
 func (d *daemon) listen() error {
