@@ -149,6 +149,12 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestHelpNamesBuckets(t *testing.T) {
+	if _, stdout, _ := call(t, testEnv(t), "--help"); !strings.Contains(stdout, "mounts local folders and buckets (S3) as one tree") {
+		t.Errorf("--help: %s", stdout)
+	}
+}
+
 // TestEveryCommandHasAnExample looks at the help of every command: it shows how to call it.
 func TestEveryCommandHasAnExample(t *testing.T) {
 	a := &app{env: testEnv(t)}
@@ -261,6 +267,9 @@ func TestUserAddPrintsALinkOnce(t *testing.T) {
 	code, stdout, stderr := call(t, env, "user", "add", "grace")
 	if code != 0 || !strings.Contains(stdout, "/lab?token=") || strings.Count(stdout, "\n") != 1 {
 		t.Fatalf("user add = %d %q %q", code, stdout, stderr)
+	}
+	if !strings.HasSuffix(stderr, ".\n") {
+		t.Errorf("stderr alone ends with %q, want a whole sentence", stderr)
 	}
 	_, token, _ := strings.Cut(strings.TrimSpace(stdout), "token=")
 	text, err := os.ReadFile(env.configFile())

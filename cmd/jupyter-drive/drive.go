@@ -122,7 +122,7 @@ func (a *app) driveAddCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.readOnly, "read-only", false, "nothing in it can be changed")
-	f.BoolVar(&o.create, "create", false, "make the folder if it is missing")
+	f.BoolVar(&o.create, "create", false, "make the folder of a local drive if it is missing")
 	f.BoolVar(&o.unchecked, "no-check", false, "add a bucket that cannot be reached or used just now")
 	f.StringVar(&o.drive.Region, "region", "", "region of the bucket")
 	f.StringVar(&o.drive.Endpoint, "endpoint", "", "URL of a store that is not AWS")

@@ -120,7 +120,7 @@ func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "jupyter-drive",
 		Short: "Your drives as plain files and in JupyterLab, with kernels that read them by path",
-		Long: "jupyter-drive mounts local folders as one tree and serves the same tree to JupyterLab.\n" +
+		Long: "jupyter-drive mounts local folders and buckets (S3) as one tree and serves the same tree to JupyterLab.\n" +
 			"Start with: jupyter-drive up",
 		Example:       "  jupyter-drive up\n  jupyter-drive up ~/projects",
 		SilenceErrors: true,

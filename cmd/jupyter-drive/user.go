@@ -98,7 +98,7 @@ func (a *app) userAdd(cmd *cobra.Command, name string) error {
 	if url == "" {
 		url = "http://" + c.Listen + c.BaseURL
 	}
-	fmt.Fprintf(a.stderr, "%s can sign in with this link. It is shown only now; it lets its holder do all that you can do:\n", name)
+	fmt.Fprintf(a.stderr, "%s can sign in with this link. It is shown only now; it lets its holder do all that you can do.\n", name)
 	fmt.Fprintf(a.stdout, "%slab?token=%s\n", url, token)
 	return nil
 }
