@@ -80,20 +80,34 @@ func (d *Drive) known(j *job, v version) error {
 }
 
 // rebased lets a version that this drive has written of a file, though it was never told so, take the place of the one that the file's
-// layers lie over: what they do not hide is the same in both. Nothing is done if that version is of another file.
+// layers lie over: what they do not hide is the same in both. Nothing is done if that version is of another file. The same goes for
+// all that lie over what the key had; who has the key comes last, since the others would find neither version once that is uploaded again.
 func (d *Drive) rebased(f *file, key string, info fs.Info) error {
-	c, done := f.use()
-	defer done()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return d.settle("upload", key, func(t *tx) error {
-		p := t.d.pending[keyed{key, false}]
-		if p == nil || !t.d.isUploadOf(f, key, info) {
+	if !d.isOurs(info.WriteID, key) {
+		return nil
+	}
+	all := append(d.sharers(key, f), f)
+	d.mu.RLock()
+	if owner, ok := d.at(keyed{key, false}).(*file); ok && owner != f {
+		all = append(all, owner)
+	}
+	d.mu.RUnlock()
+	for _, other := range all {
+		if err := other.rebase(key, info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebase does the work of [Drive.rebased] for one file.
+func (f *file) rebase(key string, info fs.Info) error {
+	return f.settle(key, func(t *tx, c *contents) error {
+		if !t.d.isUploadOf(f, key, info) {
 			return nil
 		}
-		p = t.edit(p.keyed())
-		if f.m.at.key == "" || p.have == f.m.at.version {
-			p.have = info.Version
+		if p := t.d.pending[keyed{key, false}]; p != nil && (f.m.at.key == "" || p.have == f.m.at.version) {
+			t.edit(p.keyed()).have = info.Version
 		}
 		t.setAt(f, base{f.m.at.key, info.Version, max(info.Size, 0)})
 		t.after = append(t.after, func() { c.v.at = f.baseAt() })
@@ -101,14 +115,14 @@ func (d *Drive) rebased(f *file, key string, info fs.Info) error {
 	})
 }
 
-// isUploadOf reports whether a version that this drive has written under a key is of that file: of the one that has the key, or of one that has
-// lost it since, was not changed after that, and lies over the version before. The caller holds Drive.mu.
+// isUploadOf reports whether a version that this drive has written under a key is of that file: of the one that has the key, or of one that
+// has lost it since, or was copied from there, lies over the version before, and has the same bytes still. The caller holds Drive.mu.
 func (d *Drive) isUploadOf(f *file, key string, info fs.Info) bool {
-	if f.m.at.version == "" {
+	if f.m.at.version == "" || f.m.at.version == info.Version {
 		return false
 	}
 	if path, ok := f.path(); ok && path == key && f.m.at.key == "" {
-		return true
+		return d.pending[keyed{key, false}] != nil
 	}
 	now := f.m.get().content
 	return f.m.at.key == key && now != nil && info.WriteID == d.writeID(key, now.gen)
@@ -120,7 +134,7 @@ func (c *contents) found(ctx context.Context, at base) bool {
 	d, f := c.f.d, c.f
 	d.mu.RLock()
 	p := d.pending[keyed{at.key, false}]
-	unsure := p != nil && (p.unsure && d.at(p.keyed()) == inode(f) || f.m.at == at) // at has no key where the file is
+	unsure := p != nil && p.unsure && d.at(p.keyed()) == inode(f) || f.m.at == at // which has no key in it where the file is itself
 	d.mu.RUnlock()
 	if !unsure {
 		return false
@@ -129,7 +143,10 @@ func (c *contents) found(ctx context.Context, at base) bool {
 	if err != nil || !d.isOurs(info.WriteID, at.key) {
 		return false
 	}
-	return d.rebased(f, at.key, info) == nil && c.moved(at)
+	for err = d.rebased(f, at.key, info); err == nil && !c.moved(at) && d.isWorking(at.key); {
+		err = pause(ctx, inFlight) // the answer is being worked in
+	}
+	return err == nil && c.moved(at)
 }
 
 // remade works in that the store does not have any more what the job was to replace.

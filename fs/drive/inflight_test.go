@@ -3,6 +3,7 @@ package drive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,22 +12,49 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
-// TestMovedWhileUploaded gives a file that was changed in a part another name while it is being uploaded under the first: before the store has
+func (p program) copy(from, to string) {
+	p.t.Helper()
+	_, err := p.d.Copy(p.ctx, from, to)
+	p.must("copy of "+from, err)
+}
+
+// edit writes into the middle of a file.
+func (p program) edit(path, text string) {
+	p.t.Helper()
+	h := p.openFile(path, fs.OpenReadWrite)
+	_, err := h.WriteAt(p.ctx, []byte(text), 1000)
+	p.must("change of "+path, errors.Join(err, h.Flush(p.ctx), h.Release(p.ctx)))
+}
+
+// TestMovedWhileUploaded gives a file that was changed in a part another name, or copies it, while it is being uploaded under the first: before the store has
 // the upload, before its answer has come, and where that never comes.
 func TestMovedWhileUploaded(t *testing.T) {
 	for name, move := range map[string]func(program){
 		"rename":   func(p program) { p.rename("a", "b") },
 		"exchange": func(p program) { p.exchange("a", "other") },
+		"copy":     func(p program) { p.copy("a", "b") },
+		"copy, and another change": func(p program) {
+			p.copy("a", "b")
+			p.edit("a", "again")
+		},
 	} {
-		for when, lost := range map[string]error{"sent": nil, "answered": nil, "answer lost": &fs.Error{Kind: fs.UnknownOutcome}} {
+		unknown := &fs.Error{Kind: fs.UnknownOutcome}
+		for when, c := range map[string]struct {
+			before bool          // the store has the upload
+			late   time.Duration // for which the answer is on its way
+			lost   error         // the answer
+		}{
+			"sent": {true, 0, nil}, "answered": {false, 0, nil}, "answered late": {false, time.Minute, nil},
+			"answer lost": {false, 0, unknown}, "answer lost late": {false, time.Minute, unknown},
+		} {
 			t.Run(name+", "+when, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { movedWhileUploaded(t, move, when == "sent", lost) })
+				synctest.Test(t, func(t *testing.T) { movedWhileUploaded(t, move, c.before, c.late, c.lost) })
 			})
 		}
 	}
 }
 
-func movedWhileUploaded(t *testing.T, move func(program), before bool, lost error) {
+func movedWhileUploaded(t *testing.T, move func(program), before bool, late time.Duration, lost error) {
 	var p program
 	armed := false
 	text := noise(100 << 10)
@@ -45,7 +73,7 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, lost erro
 			armed = false
 			move(p)
 			if !before {
-				time.Sleep(time.Minute) // what is due under the other name is tried
+				time.Sleep(late) // what is due under the other name is tried
 				if got := p.read(path()); !bytes.Equal(got, text) {
 					t.Error("meanwhile the file has other bytes")
 				}
@@ -58,12 +86,8 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, lost erro
 	p.write("a", text, false)
 	p.write("other", []byte("other"), false)
 	p.must("Wait", p.d.Wait(p.ctx))
-	h := p.openFile("a", fs.OpenReadWrite)
-	_, err := h.WriteAt(p.ctx, []byte("changed"), 1000)
-	p.must("write", err)
+	p.edit("a", "changed")
 	copy(text[1000:], "changed")
-	p.must("flush", h.Flush(p.ctx))
-	p.must("release", h.Release(p.ctx))
 	armed = true
 	p.must("Wait", p.d.Wait(p.ctx))
 	if got := p.read(path()); !bytes.Equal(got, text) || armed {

@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 	"github.com/jupyter-drive/jupyter-drive/fs/blockcache"
@@ -43,13 +44,20 @@ func (d *Drive) uploadedBefore(j *job, info fs.Info) error {
 			return err
 		}
 	}
-	d.mu.RLock()
-	working := d.queue.working[keyed{j.v.at.key, false}]
-	d.mu.RUnlock()
-	if working {
+	if d.isWorking(j.v.at.key) {
 		return &fs.Error{Op: "upload", Path: j.key, Kind: fs.Busy, Hint: "it is begun again"}
 	}
 	return d.elsewhere(j)
+}
+
+// inFlight is how long to wait before it is looked again whether an upload that has come to the store is worked in.
+const inFlight = 10 * time.Millisecond
+
+// isWorking reports whether a file's key is being brought up to date.
+func (d *Drive) isWorking(key string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.queue.working[keyed{key, false}]
 }
 
 // keepPart gives what was written to the job's file a name that says that it is a part: zeros are in the place of what neither the store

@@ -277,7 +277,9 @@ func (t *tx) newFile(o fs.CreateOptions, c *content) *file {
 	f.init(t, f, fs.ModeFile, o)
 	f.m.version = t.d.newVersion()
 	if c != nil {
-		c.gen = t.d.next()
+		if c.gen == 0 {
+			c.gen = t.d.next()
+		}
 		f.m.size = c.size
 		f.m.edit(func(m *more) { m.content = c })
 		t.after = append(t.after, func() { t.d.ref(c.stack) })
@@ -327,7 +329,7 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 		v := from.view()
 		var c *content
 		if from.m.get().content != nil {
-			c = &content{stack: v.stack, size: v.size}
+			c = &content{stack: v.stack, size: v.size, gen: from.m.get().content.gen}
 		}
 		f := t.newFile(fs.CreateOptions{Mode: from.m.mode & fs.ModePerm}, c)
 		f.m.size, f.m.uid, f.m.gid = from.m.size, from.m.uid, from.m.gid
