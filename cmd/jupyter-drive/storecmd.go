@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,8 @@ func (a *app) warmCommand() *cobra.Command {
 }
 
 // warmPath returns the path that an argument means, for the daemon: a whole one of this machine, or one that begins with a drive's name.
-// An argument is meant from the working folder if it says so, or if what it then names is there and in the mount.
+// An argument is meant from the working folder if it says so, or if what it then names is in the mount, and is there or cannot be meant
+// otherwise.
 func (a *app) warmPath(ctx context.Context, arg string) (string, error) {
 	if arg == "" || filepath.IsAbs(arg) {
 		return arg, nil
@@ -97,8 +99,10 @@ func (a *app) warmPath(ctx context.Context, arg string) (string, error) {
 	if inMount {
 		here = filepath.Join(s.Mount, strings.TrimPrefix(here, mount)) // as the daemon knows it
 	}
-	switch first, _, _ := strings.Cut(arg, "/"); {
-	case first == "." || first == "..":
+	first, _, _ := strings.Cut(arg, "/")
+	isDrive := s.Root != "" || slices.ContainsFunc(s.Drives, func(d driveStatus) bool { return d.Name == first })
+	switch {
+	case first == "." || first == "..", inMount && !isDrive:
 		return here, nil
 	case inMount:
 		if _, missing := os.Lstat(here); missing == nil {

@@ -35,6 +35,7 @@ func TestWarmPath(t *testing.T) {
 		{"beside this drive", mount + "/data", "../home", mount + "/home"},
 		{"a drive from the mount", mount, "data", mount + "/data"},
 		{"a file that is not here", mount + "/data", "home/x", "home/x"},
+		{"a file that is nowhere", mount + "/data", "nope.csv", mount + "/data/nope.csv"},
 		{"one that is not here and says so", mount + "/data", "./nope", mount + "/data/nope"},
 		{"from elsewhere", env.home, "data/df.csv", "data/df.csv"},
 		{"into the mount", env.home, "JupyterDrive/data", mount + "/data"},
@@ -69,7 +70,7 @@ func warmInTest(t *testing.T, env environment, mount string) *string {
 	var asked string
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(status{Mount: mount})
+		_ = json.NewEncoder(w).Encode(status{Mount: mount, Drives: []driveStatus{{Name: "data"}, {Name: "home"}}})
 	})
 	mux.HandleFunc("POST /warm", func(w http.ResponseWriter, r *http.Request) {
 		asked = r.URL.Query().Get("path")
