@@ -143,6 +143,8 @@ func (c *contents) found(ctx context.Context, at base) bool {
 	if err != nil || !d.isOurs(info.WriteID, at.key) {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.opts.Deadline)
+	defer cancel()
 	for err = d.rebased(f, at.key, info); err == nil && !c.moved(at) && d.isWorking(at.key); {
 		err = pause(ctx, inFlight) // the answer is being worked in
 	}
