@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,8 +78,8 @@ func (d driveConfig) checkBucketURL() error {
 	if bucket == "" {
 		return fmt.Errorf("url %q names no bucket; write %sBUCKET or %[2]sBUCKET/PREFIX", d.URL, bucketScheme)
 	}
-	if !isBucketName(bucket) {
-		return fmt.Errorf("url %q names no bucket: %q is not up to 63 of a-z 0-9 . - with a letter or digit at both ends; write %sBUCKET or %[3]sBUCKET/PREFIX",
+	if !bucketName.MatchString(bucket) {
+		return fmt.Errorf("url %q names no bucket: %q is not up to 255 of a-z A-Z 0-9 . _ - with a letter or digit at both ends; write %sBUCKET or %[3]sBUCKET/PREFIX",
 			d.URL, bucket, bucketScheme)
 	}
 	prefix = strings.TrimRight(prefix, "/")
@@ -90,12 +91,8 @@ func (d driveConfig) checkBucketURL() error {
 	return nil
 }
 
-// isBucketName reports whether a bucket can have that name, as S3 has it.
-func isBucketName(name string) bool {
-	alphanumeric := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' }
-	bad := func(r rune) bool { return !alphanumeric(r) && r != '.' && r != '-' }
-	return name != "" && len(name) <= 63 && !strings.ContainsFunc(name, bad) && alphanumeric(rune(name[0])) && alphanumeric(rune(name[len(name)-1]))
-}
+// bucketName is what buckets can be called: today's rules, and those of old buckets and other stores, which have capitals and _ too.
+var bucketName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?$`)
 
 // bucketID is the identity of a bucket drive: the configured one, else one that follows from where it is.
 func (d driveConfig) bucketID() (fs.DriveID, error) {

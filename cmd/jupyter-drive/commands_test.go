@@ -102,7 +102,7 @@ func TestExitCodes(t *testing.T) {
 		{"empty name in a prefix", []string{"drive", "add", "x", "s3://team/a//b"}, exitUsage, `drive x: url "s3://team/a//b": the prefix "a//b" is no path: the name is empty; write s3://team/a/b`},
 		{"unchecked empty name", []string{"drive", "add", "x", "s3://team/a//b", "--no-check"}, exitUsage, "is no path"},
 		{"prefix that goes up", []string{"drive", "add", "x", "s3://team/../b", "--no-check"}, exitUsage, `url "s3://team/../b": the prefix "../b" is no path`},
-		{"bad bucket", []string{"drive", "add", "x", "s3://Bad_Bucket", "--no-check"}, exitUsage, `drive x: url "s3://Bad_Bucket" names no bucket: "Bad_Bucket" is not`},
+		{"bad bucket", []string{"drive", "add", "x", "s3://bad!bucket", "--no-check"}, exitUsage, `drive x: url "s3://bad!bucket" names no bucket: "bad!bucket" is not`},
 		{"no region", []string{"drive", "add", "x", "s3://bucket"}, exitOther, "drive x (s3://bucket): configure: no region is set"},
 		{"bad endpoint", []string{"drive", "add", "x", "s3://bucket", "--endpoint", "minio:9000"}, exitUsage, "is not a URL"},
 		{"bad close", []string{"drive", "add", "x", "s3://bucket", "--close", "never"}, exitUsage, "neither"},

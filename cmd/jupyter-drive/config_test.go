@@ -36,7 +36,7 @@ func TestConfigErrors(t *testing.T) {
 		{"bucket key of a folder", "[drives.data]\nurl = \"file:/tmp\"\nregion = \"eu-west-1\"\n", "are for s3:// only"},
 		{"no bucket", "[drives.data]\nurl = \"s3://\"\n", "names no bucket"},
 		{"no path in a bucket", "[drives.data]\nmode = \"read-only\"\nurl = \"s3://team/a//b\"\n", `:3: [drives.data]: url "s3://team/a//b": the prefix "a//b" is no path`},
-		{"bad bucket", "[drives.data]\nmode = \"read-only\"\nurl = \"s3://Bad_Bucket\"\n", `:3: [drives.data]: url "s3://Bad_Bucket" names no bucket`},
+		{"bad bucket", "[drives.data]\nmode = \"read-only\"\nurl = \"s3://bad!bucket\"\n", `:3: [drives.data]: url "s3://bad!bucket" names no bucket`},
 		{"endpoint", "[drives.data]\nurl = \"s3://b\"\nendpoint = \"minio\"\n", "is not a URL"},
 		{"close", "[drives.data]\nurl = \"s3://b\"\nclose = \"now\"\n", `close = "now" is neither`},
 		{"misspelt in a bucket", "[drives.data]\nurl = \"s3://b\"\npathstyle = true\n", `did you mean "path_style"?`},

@@ -51,7 +51,7 @@ func (h host) check(allowOther bool) error {
 }
 
 func (h host) checkDevice() error {
-	const noMount = "Or go on without a mount: jupyter drive up --no-mount"
+	const noMount = "Or go on without a mount: jupyter-drive up --no-mount"
 	fd, err := unix.Open(h.device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	switch {
 	case err == nil:
@@ -180,7 +180,7 @@ func Detach(ctx context.Context, mountpoint string) error {
 		return fs.Wrap("detach", mountpoint, thisHost().detach(ctx, mountpoint))
 	case state == Live:
 		return &fs.Error{Op: "mount", Path: mountpoint, Kind: fs.Busy, Err: errors.New("a running jupyter-drive is mounted there"),
-			Hint: "end it with: jupyter drive down"}
+			Hint: "end it with: jupyter-drive down"}
 	}
 	return &fs.Error{Op: "mount", Path: mountpoint, Kind: fs.Busy, Err: errors.New("something else is mounted there"),
 		Hint: "choose another mount point"}

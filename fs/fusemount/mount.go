@@ -182,7 +182,7 @@ func (m *Server) panicked(v any) fuse.Status {
 func (m *Server) mountError(err error) error {
 	e := &fs.Error{Op: "mount", Path: m.mountpoint, Kind: fs.Unavailable, Err: err}
 	if errors.Is(err, unix.EPERM) {
-		e.Hint = "mounting is not allowed here. In a container: --cap-add SYS_ADMIN. Or go on without: jupyter drive up --no-mount"
+		e.Hint = "mounting is not allowed here. In a container: --cap-add SYS_ADMIN. Or go on without: jupyter-drive up --no-mount"
 	}
 	return e
 }
