@@ -203,6 +203,9 @@ func (a *aside) end(info fs.Info) error {
 			return nil // it needs the copy no more
 		}
 		t.setAt(f, base{a.to.key, info.Version, a.at.size})
+		if path, _ := f.path(); t.d.movedFrom(path) == a.at.key {
+			t.follow(a.to.key, path)
+		}
 		t.after = append(t.after, func() { c.v.at = f.baseAt() })
 		return nil
 	})

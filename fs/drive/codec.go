@@ -107,6 +107,7 @@ const (
 	itemConflict item = 9  // two versions are kept, or are known to somebody by now
 	itemPart     item = 8  // the record is a part of what does not fit into one
 	itemPartial  item = 10 // itemConflict of a version of which bytes are gone
+	itemMoved    item = 11 // of an itemPending just before: where its file went
 	itemSeq      item = 6  // sequence numbers of changes up to this one are used, in this epoch
 )
 
@@ -256,6 +257,7 @@ type pendingRecord struct {
 	have  version // what the store has there as far as is known; "" = nothing
 	dir   bool    // key is a directory's; have "dir" = its marker is there
 	trash bool    // what is there was removed by somebody, and is to be kept for a while
+	to    string  // the path to which the file was moved of which that is the last version, or where it was removed; "" = it was not moved; or nobody
 	since int64
 }
 
@@ -266,10 +268,15 @@ func (e *encoder) pending(r *pendingRecord) {
 	e.flag(r.dir)
 	e.flag(r.trash)
 	e.int(r.since)
+	if r.to != "" {
+		e.item(itemMoved)
+		e.text(r.key)
+		e.text(r.to)
+	}
 }
 
 func (d *decoder) pending() pendingRecord {
-	return pendingRecord{d.text(), d.version(), d.flag(), d.flag(), d.int()}
+	return pendingRecord{key: d.text(), have: d.version(), dir: d.flag(), trash: d.flag(), since: d.int()}
 }
 
 func (e *encoder) settled(key string, dir bool) {

@@ -73,6 +73,9 @@ func (d *Drive) known(j *job, v version) error {
 		if t.d.pending[j.keyed] == nil {
 			return nil
 		}
+		if v != "" {
+			t.uploaded(j)
+		}
 		p := t.edit(j.keyed)
 		p.have, p.due, p.unsure = v, time.Now(), false
 		return nil
@@ -250,6 +253,9 @@ func (t *tx) aside(j *job, info *fs.Info, naming func(name, who string, t time.T
 	t.want(j.n)
 	t.record(fs.OpRename, j.n, fs.Change{OldPath: fs.Path(j.key)})
 	to, _ = j.n.meta().path()
+	if from := t.d.movedFrom(j.key); from != "" {
+		t.follow(from, to)
+	}
 	if info == nil {
 		return to
 	}

@@ -24,6 +24,9 @@
 //   - Nothing in the store is overwritten or removed but the version that is known. What others have put there keeps the path; the
 //     own version goes to [fs.ConflictName], and [Status] tells. Equal bytes are no conflict. If bytes under what was written are gone,
 //     that goes to [fs.PartialName], with zeros in their place.
+//   - With [Options].Trash the last version that the store has of a file that is removed is copied to the trash, under the name that was removed,
+//     also if the store has it under another one still, since the file was moved, and has no version of it under the new one. What is
+//     replaced (saved, renamed over, removed and made anew before the store was told) leaves no copy.
 //   - What is written in place is seen through the mount at once, by the API and live documents when it is committed. A handle of theirs
 //     stays at the version that it was opened at.
 //   - Listings are asked for anew after [Options].NamesTTL, contents at open after ContentsTTL, and at once for a save on a condition and

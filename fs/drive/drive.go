@@ -54,6 +54,7 @@ type Drive struct {
 	closed    bool
 	pending   map[keyed]*pending
 	below     map[string]int            // how many pending keys there are below a directory
+	moved     map[string]string         // see movedFrom
 	displaced map[string]map[inode]bool // nodes whose bytes are in the store under another path than their own, by key
 	uploads   map[keyed]*parts          // under way, or cut off by the end of the daemon
 	origins   map[string]int            // see noteOrigin
@@ -77,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Drive, error) {
 	o.setDefaults()
 	d := &Drive{
 		opts: o, id: o.ID, backend: o.Backend, log: o.Logger,
-		pending: map[keyed]*pending{}, below: map[string]int{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, uploads: map[keyed]*parts{}, retired: map[uint64]bool{},
+		pending: map[keyed]*pending{}, below: map[string]int{}, moved: map[string]string{}, displaced: map[string]map[inode]bool{}, origins: map[string]int{}, uploads: map[keyed]*parts{}, retired: map[uint64]bool{},
 		unsaved: map[*contents]*unsaved{},
 	}
 	d.ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))

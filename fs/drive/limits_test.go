@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -239,49 +238,6 @@ func TestLocalPatterns(t *testing.T) {
 		want("f", "g", "modules/", "modules/a")
 		p.must("Close", d.Close(p.ctx))
 	})
-}
-
-// TestTrash keeps what was removed, and nothing else.
-func TestTrash(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := mem.NewBackend(mem.BackendOptions{})
-		d := open(t, Options{Backend: b, Trash: true})
-		p := program{t, t.Context(), d}
-		p.write("f", []byte("removed"), false)
-		p.write("g", []byte("renamed over"), false)
-		p.must("Wait", d.Wait(p.ctx))
-		p.write("h", []byte("never uploaded"), false)
-		p.remove("h")
-		p.write("tmp", []byte("new"), false)
-		p.rename("tmp", "g")
-		p.remove("f")
-		p.must("Wait", d.Wait(p.ctx))
-		var kept []string
-		p.must("walk", walkStore(p.ctx, d, strings.TrimSuffix(trashPrefix, "/"), &kept))
-		if len(kept) != 1 || !strings.HasSuffix(kept[0], "/f") {
-			t.Errorf("the trash has %q, want f", kept)
-		}
-		if c, err := d.GC(p.ctx, KeepUploads, KeepTrash); err != nil || c.Trash != 0 {
-			t.Errorf("GC() = %+v, %v", c, err)
-		}
-		time.Sleep(KeepTrash + 48*time.Hour)
-		if c, err := d.GC(p.ctx, KeepUploads, KeepTrash); err != nil || c.Trash != 1 {
-			t.Errorf("GC() after a month = %+v, %v", c, err)
-		}
-		p.must("Close", d.Close(p.ctx))
-	})
-}
-
-func walkStore(ctx context.Context, d *Drive, dir string, keys *[]string) error {
-	infos, err := d.list(ctx, dir)
-	for _, info := range infos {
-		if info.Type == fs.Directory {
-			err = errors.Join(err, walkStore(ctx, d, info.Key, keys))
-		} else {
-			*keys = append(*keys, info.Key)
-		}
-	}
-	return err
 }
 
 // TestBackPressure holds writers when more is staged than the limit, until the store has taken some.

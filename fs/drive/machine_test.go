@@ -497,7 +497,7 @@ func TestMachine(t *testing.T) {
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newMachine(t, seed, Options{}, mem.BackendOptions{})
+				m := newMachine(t, seed, Options{Trash: seed%2 == 0}, mem.BackendOptions{})
 				for range 200 {
 					m.step()
 				}
@@ -517,7 +517,7 @@ func TestMachineEvicting(t *testing.T) {
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := Options{MaxNodes: 1}
+				o := Options{MaxNodes: 1, Trash: seed%3 == 0}
 				if seed%2 == 0 {
 					o.Listings = filepath.Join(t.TempDir(), "listings")
 				}

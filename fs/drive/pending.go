@@ -58,6 +58,7 @@ func (t *tx) setPending(k keyed, p *pending) {
 
 // putPending sets what is known of a key, and counts it for the directories above. The caller holds mu.
 func (d *Drive) putPending(k keyed, p *pending) {
+	d.noteMoved(k, p)
 	by := 0
 	if d.pending[k] == nil {
 		by++
@@ -107,6 +108,7 @@ func (t *tx) wantAfter(n inode, wait time.Duration) {
 		return
 	}
 	k := keyOf(n)
+	t.arrive(n, k)
 	if t.d.isLocal(n) && t.d.pending[k] == nil {
 		return
 	}
@@ -161,6 +163,7 @@ func (t *tx) leave(n inode) {
 		p.tries, p.err = 0, nil
 		p.due = time.Now().Add(settleAfter)
 	}
+	t.depart(n, k)
 	if own && n.kind() == kindDir {
 		t.touch(n)
 		x.m.at = base{}

@@ -16,6 +16,7 @@ type job struct {
 	have    version
 	unsure  bool
 	trash   bool
+	to      string
 	n       inode    // what the tree has there; nil = nothing
 	m       meta     // of n
 	content *content // of n, if it is a file with bytes that the store does not have
@@ -37,7 +38,7 @@ func (d *Drive) newJob(k keyed) (*job, bool) {
 	if p == nil {
 		return nil, false
 	}
-	j := &job{keyed: k, have: p.have, unsure: p.unsure, trash: p.trash, n: d.at(k)}
+	j := &job{keyed: k, have: p.have, unsure: p.unsure, trash: p.trash, to: p.to, n: d.at(k)}
 	if j.n == nil {
 		return j, true
 	}
@@ -81,6 +82,8 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 	defer d.endJob(j)
 	if j.n == nil {
 		d.endUpload(ctx, k)
+	} else if err := d.toTrashFirst(ctx, j); err != nil {
+		return err
 	}
 	switch n := j.n.(type) {
 	case nil:
@@ -99,10 +102,13 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 func (d *Drive) settled(j *job) error {
 	return d.settle("settle", j.key, func(t *tx) error {
 		if p := t.d.pending[j.keyed]; p != nil && (p.again || t.d.at(j.keyed) != j.n) {
-			now := t.edit(j.keyed) // something else is wanted meanwhile
-			if j.n == nil {
-				now.have, now.unsure = "", false
+			if j.n != nil {
+				t.edit(j.keyed) // something else is wanted meanwhile
+				return nil
 			}
+			t.setTo(j.keyed, "")
+			now := t.edit(j.keyed)
+			now.have, now.unsure = "", false
 			return nil
 		}
 		t.setPending(j.keyed, nil)

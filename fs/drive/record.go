@@ -93,6 +93,11 @@ func (r *replay) apply(rec journal.Record) error {
 		case itemPending:
 			p := d.pending()
 			r.pending[keyed{p.key, p.dir}] = p
+		case itemMoved:
+			k := keyed{key: d.text()}
+			p := r.pending[k]
+			p.to = d.text()
+			r.pending[k] = p
 		case itemUpload:
 			r.d.putUpload(d.upload())
 		case itemConflict:

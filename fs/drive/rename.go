@@ -240,6 +240,7 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 		if old.dir {
 			p.have = markerVersion
 		}
+		t.depart(n, old)
 	}
 	t.want(n)
 }

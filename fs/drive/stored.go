@@ -49,6 +49,7 @@ func (d *Drive) sharers(key string, of *file) (all []*file) {
 // stored is [Drive.stored] for what the node's meta says. The caller holds c.mu, unless c is nil.
 func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	t.touchName(j.key)
+	t.uploaded(j)
 	p := t.edit(j.keyed)
 	p.have, p.unsure, p.tries, p.err, p.since, p.saved = info.Version, false, 0, nil, t.now, time.Time{}
 	if t.d.at(j.keyed) != j.n || j.n == nil {

@@ -12,20 +12,136 @@ import (
 // trashPrefix is where removed files are kept, by day.
 const trashPrefix = fs.ReservedName + "/trash/"
 
+// nobody is no path: what the store has under a key is no file's last version any more.
+const nobody = "/"
+
 // trashDay is how a day is written in a key.
 const trashDay = "2006-01-02"
 
-// trash has what the store has under a removed key kept for a while.
+// trash has the last version that the store has of what was removed from k kept for a while.
 func (t *tx) trash(k keyed) {
-	if p := t.d.pending[k]; t.d.opts.Trash && p != nil && p.have != "" && !k.dir {
-		p = t.edit(k)
-		p.trash = true
+	if key := t.d.lastOf(k); t.d.opts.Trash && key != "" {
+		t.edit(keyed{key: key}).trash = true
 	}
 }
 
-// toTrash copies what is about to be removed.
+// lastOf returns the key under which the store has the last version of the file whose path is k, "" if it has none. The caller holds mu.
+func (d *Drive) lastOf(k keyed) string {
+	if k.dir {
+		return ""
+	}
+	if from := d.movedFrom(k.key); from != "" {
+		return from
+	}
+	if p := d.pending[k]; p != nil && p.have != "" && p.to == "" && !p.trash {
+		return k.key
+	}
+	return ""
+}
+
+// movedFrom returns the key under which the store has the last version of the file at path, if that was moved there, and the store was not
+// told yet; "" otherwise. The caller holds mu.
+func (d *Drive) movedFrom(path string) string {
+	from := d.moved[path]
+	if p := d.pending[keyed{key: from}]; p != nil && p.to == path && p.have != "" && !p.trash {
+		return from
+	}
+	return ""
+}
+
+// noteMoved is told before p, or nil, becomes what is known of a key. The caller holds mu.
+func (d *Drive) noteMoved(k keyed, p *pending) {
+	if before := d.pending[k]; before != nil && before.to != "" && d.moved[before.to] == k.key {
+		delete(d.moved, before.to)
+	}
+	if p != nil && p.to != "" && p.to != nobody && !p.trash {
+		d.moved[p.to] = k.key
+	}
+}
+
+// awaitsHeir reports whether what the store has under a key is the last version of a file that was moved and then written anew: it must not go
+// before the store has that, or nothing could be kept of a file that is removed meanwhile. The caller holds mu.
+func (d *Drive) awaitsHeir(p *pending) bool {
+	if p.to == "" || d.movedFrom(p.to) != p.key {
+		return false
+	}
+	heir := d.pending[keyed{key: p.to}]
+	return heir != nil && d.at(heir.keyed()) != nil && d.blocker(heir) == blocker{} // else it may wait for this one
+}
+
+// depart notes where the store has the last version of n, which gives up the path k.
+func (t *tx) depart(n inode, k keyed) {
+	if key := t.d.lastOf(k); t.d.opts.Trash && key != "" {
+		if t.moved == nil {
+			t.moved = map[inode]string{}
+		}
+		t.moved[n] = key
+	}
+}
+
+// arrive notes that n, which has given up another path, has the path k now.
+func (t *tx) arrive(n inode, k keyed) {
+	if key, ok := t.moved[n]; ok {
+		delete(t.moved, n)
+		t.follow(key, k.key)
+	}
+}
+
+// follow notes that the file of which the store has the last version under key is at path now. Of another one that was there nothing is kept:
+// it was replaced.
+func (t *tx) follow(key, path string) {
+	if before := t.d.lastOf(keyed{key: path}); before != "" && before != key {
+		t.setTo(keyed{key: before}, nobody)
+	}
+	if path == key {
+		path = ""
+	}
+	t.setTo(keyed{key: key}, path)
+}
+
+// setTo notes where the file is of which the store has the last version under k. It was not removed.
+func (t *tx) setTo(k keyed, to string) {
+	if before := t.d.pending[k]; before != nil && (before.to != to || before.trash) {
+		p := *before
+		p.trash, p.to = false, to
+		t.setPending(k, &p)
+	}
+}
+
+// uploaded notes that the store has the job's file under its own key: that is its last version.
+func (t *tx) uploaded(j *job) {
+	if j.n == nil || t.d.at(j.keyed) != j.n {
+		return
+	}
+	if from := t.d.movedFrom(j.key); from != "" {
+		t.setTo(keyed{key: from}, nobody)
+	}
+	t.setTo(j.keyed, "")
+}
+
+// toTrashFirst copies what is about to be overwritten, if it is the last version of a file that was moved from there, and removed then.
+func (d *Drive) toTrashFirst(ctx context.Context, j *job) error {
+	if !j.trash || j.to == "" || j.have == "" {
+		return nil
+	}
+	if err := d.toTrash(ctx, j); err != nil {
+		return err
+	}
+	return d.settle("trash", j.key, func(t *tx) error {
+		if p := t.d.pending[j.keyed]; p != nil && p.have == j.have {
+			t.setTo(j.keyed, nobody)
+		}
+		return nil
+	})
+}
+
+// toTrash copies what is about to be removed, under the name by which it was.
 func (d *Drive) toTrash(ctx context.Context, j *job) error {
-	dst := fmt.Sprintf("%s%s/%08x/%s", trashPrefix, time.Now().UTC().Format(trashDay), uint32(hash(string(j.have))), j.key)
+	name := j.key
+	if j.to != "" {
+		name = j.to
+	}
+	dst := fmt.Sprintf("%s%s/%08x/%s", trashPrefix, time.Now().UTC().Format(trashDay), uint32(hash(string(j.have))), name)
 	d.hook("store:trash:before")
 	_, err := d.backend.Copy(ctx, j.key, dst, fs.CopyOptions{SrcVersion: j.have})
 	d.heard(err)

@@ -26,6 +26,7 @@ type tx struct {
 	gone    []uint64
 	keys    []keyed
 	left    map[keyed]*pending // what was known of keys of which nothing is wanted any more
+	moved   map[inode]string   // of what has given up its path: where the store has the last version
 	uploads []keyed
 	noted   []conflictRecord
 	after   []func() // run when all is written down
@@ -149,7 +150,12 @@ func (t *tx) write() error {
 		e.item(itemGone)
 		e.uint(ino)
 	}
+	done := map[keyed]bool{}
 	for _, k := range t.keys {
+		if done[k] {
+			continue
+		}
+		done[k] = true
 		if p := t.d.pending[k]; p != nil {
 			e.pending(&p.pendingRecord)
 		} else {

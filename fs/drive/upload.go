@@ -175,6 +175,9 @@ func (d *Drive) blocker(p *pending) blocker {
 	if !p.dir && p.have != "" && d.isNeeded(p, n) {
 		return blocker{byNeed, p.key}
 	}
+	if n == nil && d.awaitsHeir(p) {
+		return blocker{byPending, p.to}
+	}
 	if key, is := d.inPlaceOf(p.keyed()); is && n != nil {
 		return blocker{byPending, key} // a file cannot be made where a directory is to go, nor the reverse
 	}
