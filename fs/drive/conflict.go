@@ -73,8 +73,8 @@ func (d *Drive) known(j *job, v version) error {
 		if t.d.pending[j.keyed] == nil {
 			return nil
 		}
-		if v != "" {
-			t.uploaded(j)
+		if v != "" && j.m.at.key == "" {
+			t.uploaded(j) // else it is of a file that was there before
 		}
 		p := t.edit(j.keyed)
 		p.have, p.due, p.unsure = v, time.Now(), false

@@ -69,6 +69,9 @@ func (d *Drive) putPending(k keyed, p *pending) {
 	} else {
 		d.pending[k] = p
 		d.queue.look(k)
+		if k.dir {
+			d.queue.look(keyed{key: k.key}) // which waits no more for the heir of a file
+		}
 	}
 	d.queue.unblock(blocker{byPending, k.key})
 	for dir, _ := split(k.key); dir != "" && by != 0; dir, _ = split(dir) {

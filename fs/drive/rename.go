@@ -240,7 +240,9 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 		if old.dir {
 			p.have = markerVersion
 		}
-		t.depart(n, old)
+		if !old.dir {
+			t.noteLast(n, old.key) // whoever is to have the path now
+		}
 	}
 	t.want(n)
 }

@@ -66,17 +66,31 @@ func (d *Drive) awaitsHeir(p *pending) bool {
 		return false
 	}
 	heir := d.pending[keyed{key: p.to}]
-	return heir != nil && d.at(heir.keyed()) != nil && d.blocker(heir) == blocker{} // else it may wait for this one
+	if heir == nil || d.at(heir.keyed()) == nil || heir.tries > patientTries || d.pending[keyed{p.key, true}] != nil {
+		return false // who fails for long, or a folder that is to be made here, does not wait for that
+	}
+	return d.blocker(heir) == blocker{} // else it may wait for this one
 }
+
+// patientTries is how often the upload of a file that was moved and written anew fails before its last version is given up.
+const patientTries = 2
 
 // depart notes where the store has the last version of n, which gives up the path k.
 func (t *tx) depart(n inode, k keyed) {
-	if key := t.d.lastOf(k); t.d.opts.Trash && key != "" {
-		if t.moved == nil {
-			t.moved = map[inode]string{}
-		}
-		t.moved[n] = key
+	if key := t.d.lastOf(k); key != "" {
+		t.noteLast(n, key)
 	}
+}
+
+// noteLast notes that the store has the last version of n, which is about to arrive somewhere, under key.
+func (t *tx) noteLast(n inode, key string) {
+	if !t.d.opts.Trash {
+		return
+	}
+	if t.moved == nil {
+		t.moved = map[inode]string{}
+	}
+	t.moved[n] = key
 }
 
 // arrive notes that n, which has given up another path, has the path k now.
@@ -148,6 +162,10 @@ func (d *Drive) toTrash(ctx context.Context, j *job) error {
 	d.hook("store:trash:after")
 	if err != nil && isCondition(err) {
 		return nil // the removal will find out
+	}
+	if kind := fs.KindOf(err); err != nil && (kind == fs.NameTooLong || kind == fs.Unsupported) {
+		d.log.Warn("what is removed cannot be kept in the trash", "key", j.key, "error", err)
+		return nil
 	}
 	return err
 }

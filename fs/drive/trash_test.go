@@ -321,6 +321,55 @@ func TestTrashMovedUnlisted(t *testing.T) {
 	})
 }
 
+// TestTrashMovedUnder moves a file to a path of a folder that has just been moved away unlisted: each of the two that had that path is kept under
+// the name by which it is removed.
+func TestTrashMovedUnder(t *testing.T) {
+	for gone, want := range map[string]tree{"E/f": {"E/f": "first"}, "D/f": {"D/f": "second"}} {
+		t.Run(gone, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mem.NewBackend(mem.BackendOptions{})
+				b.Inject("D/f", []byte("first"), fs.WriteOptions{})
+				b.Inject("a", []byte("second"), fs.WriteOptions{})
+				p := program{t, t.Context(), open(t, Options{Backend: b, Trash: true})}
+				p.rename("D", "E")
+				p.mkdir("D")
+				p.rename("a", "D/f")
+				p.read("E/f")
+				p.remove(gone)
+				p.must("Wait", p.d.Wait(p.ctx))
+				if got := p.inTrash(b); got.String() != want.String() {
+					t.Errorf("the trash has\n%s", got)
+				}
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}
+
+// TestTrashMovedRefused has the store refuse for ever what takes the place of a file that was moved: a folder of the old name does not wait for it.
+func TestTrashMovedRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mem.NewBackend(mem.BackendOptions{Before: func(_ context.Context, r mem.Request) error {
+			if r.Op == "put" && r.Key == "z" {
+				return &fs.Error{Kind: fs.Permission}
+			}
+			return nil
+		}})
+		p := program{t, t.Context(), open(t, Options{Backend: b, Trash: true})}
+		p.write("a", []byte("a"), false)
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.rename("a", "z")
+		p.write("z", []byte("new"), false)
+		p.mkdir("a")
+		p.write("a/f", []byte("of a folder"), false)
+		time.Sleep(time.Minute)
+		if got, _, _ := b.Contents("a/f"); string(got) != "of a folder" {
+			t.Errorf("the store has %q", got)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
 // TestTrashMovedThenWritten removes a file that was moved and written anew, which was not uploaded yet, when the store has heard of the move.
 func TestTrashMovedThenWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

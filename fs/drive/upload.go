@@ -120,7 +120,9 @@ func (d *Drive) finish(k keyed, err error) {
 	case d.ctx.Err() != nil:
 		return
 	}
-	p.tries++
+	if p.tries++; p.tries == patientTries+1 {
+		d.queue.unblock(blocker{byPending, k.key})
+	}
 	p.err, p.failed = err, time.Now()
 	p.saved = time.Time{}
 	p.due = p.failed.Add(backoff(p.tries, err))
