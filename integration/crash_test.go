@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"testing"
 	"time"
@@ -94,6 +95,10 @@ func interruptStart(t *testing.T, box *sandbox.Sandbox, drive string, after time
 	}
 	cmd := exec.Command(binary, "up", "--no-browser", "--listen", "127.0.0.1:0", "--mount", filepath.Join(box.Home, "mnt"), drive)
 	cmd.Env, cmd.Dir = box.Env(), box.Home
+	// Where tests run in the background of a shell Ctrl-C is ignored, which programs inherit: it would do nothing in the first moments.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
