@@ -215,6 +215,7 @@ func TestChangesOfOthers(t *testing.T) {
 		if got, _ := listOf(w.z.ctx, w.z.d, "new"); got != "" {
 			t.Errorf("new = %q", got)
 		}
+		synctest.Wait() // the listing goes on when the name is known
 		var told []string
 		for _, c := range changes {
 			told = append(told, fmt.Sprintf("%s %s %s", c.Op, c.Path, c.Cause.Origin))
