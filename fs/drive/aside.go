@@ -219,10 +219,17 @@ func (d *Drive) lostAside(ctx context.Context, f *file, at base) error {
 		return err
 	case err == nil && info.Version == at.version:
 		return &fs.Error{Op: "put aside", Path: at.key, Kind: fs.Busy, Hint: "it is begun again"}
+	case err == nil:
+		if err := d.rebased(f, at.key, info); err != nil {
+			return err
+		}
 	}
 	d.mu.RLock()
-	k, changed := keyOf(f), f.m.get().content != nil
+	k, changed, found := keyOf(f), f.m.get().content != nil, f.m.at != at
 	d.mu.RUnlock()
+	if found {
+		return &fs.Error{Op: "put aside", Path: at.key, Kind: fs.Busy, Hint: "it is begun again"}
+	}
 	j, ok := d.job(k)
 	if ok {
 		defer d.endJob(j)

@@ -84,12 +84,16 @@ func (d *Drive) known(j *job, v version) error {
 
 // rebased lets a version that this drive has written of a file, though it was never told so, take the place of the one that the file's
 // layers lie over: what they do not hide is the same in both. Nothing is done if that version is of another file. The same goes for
-// all that lie over what the key had; who has the key comes last, since the others would find neither version once that is uploaded again.
+// all that lie over what the key had; who has the key comes last, since the others would find neither version once that is uploaded again. f is
+// nil if it is of nobody that is known.
 func (d *Drive) rebased(f *file, key string, info fs.Info) error {
 	if !d.isOurs(info.WriteID, key) {
 		return nil
 	}
-	all := append(d.sharers(key, f), f)
+	all := d.sharers(key, f)
+	if f != nil {
+		all = append(all, f)
+	}
 	d.mu.RLock()
 	if owner, ok := d.at(keyed{key, false}).(*file); ok && owner != f {
 		all = append(all, owner)

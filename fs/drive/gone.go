@@ -13,6 +13,7 @@ func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
 		if err := d.recover(ctx, j); err != nil || j.have == "" {
 			return err
 		}
+		return d.known(j, j.have) // it may have to wait for who needs that
 	}
 	if j.have == "" && !(j.dir && j.unsure) {
 		return d.settled(j)
@@ -67,13 +68,13 @@ func (d *Drive) occupied(j *job) error {
 	return nil
 }
 
-// recover finds out whether a write whose answer was lost has reached the store.
+// recover finds out whether a write whose answer was lost has reached the store. Files that have lost the key find their bytes there then.
 func (d *Drive) recover(ctx context.Context, j *job) error {
 	info, err := d.stat(ctx, j.key)
 	switch {
 	case err == nil && d.isOurs(info.WriteID, j.key):
 		j.have = info.Version
-		return nil
+		return d.rebased(nil, j.key, info)
 	case err == nil || fs.KindOf(err) == fs.NotExist:
 		j.have = ""
 		return errors.Join(d.settled(j), d.expire(j.key))

@@ -32,7 +32,12 @@ func TestMovedWhileUploaded(t *testing.T) {
 	for name, move := range map[string]func(program){
 		"rename":   func(p program) { p.rename("a", "b") },
 		"exchange": func(p program) { p.exchange("a", "other") },
-		"copy":     func(p program) { p.copy("a", "b") },
+		"rename, and a folder in its place": func(p program) {
+			p.rename("a", "b")
+			p.mkdir("a")
+			p.write("a/f", []byte("in it"), false)
+		},
+		"copy": func(p program) { p.copy("a", "b") },
 		"copy, and another change": func(p program) {
 			p.copy("a", "b")
 			p.edit("a", "again")
