@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -60,31 +59,21 @@ func TestWarmPath(t *testing.T) {
 // warmInTest answers in the place of a daemon with that mount, and returns the path that it was asked to fetch last.
 func warmInTest(t *testing.T, env environment, mount string) *string {
 	t.Helper()
-	if err := env.makeRuntimeDir(); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("unix", env.controlSocket())
-	if err != nil {
-		t.Fatal(err)
-	}
 	var asked string
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(status{Mount: mount, Drives: []driveStatus{{Name: "data"}, {Name: "home"}}})
+		replyJSON(t, w, status{Mount: mount, Drives: []driveStatus{{Name: "data"}, {Name: "home"}}})
 	})
 	mux.HandleFunc("POST /warm", func(w http.ResponseWriter, r *http.Request) {
 		asked = r.URL.Query().Get("path")
-		_ = json.NewEncoder(w).Encode(newsLine{Result: json.RawMessage(`{}`)})
+		replyJSON(t, w, newsLine{Result: json.RawMessage(`{}`)})
 	})
-	srv := &http.Server{Handler: mux} //nolint:gosec // asked by this test only
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = srv.Serve(ln)
-	}()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		<-done
-	})
+	controlWith(t, env, mux)
 	return &asked
+}
+
+func replyJSON(t *testing.T, w http.ResponseWriter, v any) {
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		t.Errorf("answering: %v", err)
+	}
 }
