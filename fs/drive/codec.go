@@ -133,6 +133,7 @@ type nodeRecord struct {
 	version     version
 	at          base
 	metaDirty   bool
+	untold      untold
 	local       bool // dir: nothing is in the store but what the journal knows
 	id          fs.FileID
 	link        string
@@ -179,7 +180,7 @@ func (e *encoder) node(r *nodeRecord) {
 	}
 	e.version(r.version)
 	e.base(r.at)
-	e.flag(r.metaDirty)
+	e.attributes(r)
 	e.flag(r.local)
 	e.id(r.id)
 	e.text(r.link)
@@ -206,7 +207,9 @@ func (d *decoder) node() *nodeRecord {
 	for i := range r.times {
 		r.times[i] = d.int()
 	}
-	r.version, r.at, r.metaDirty, r.local, r.id = d.version(), d.base(), d.flag(), d.flag(), d.id()
+	r.version, r.at = d.version(), d.base()
+	d.attributes(r)
+	r.local, r.id = d.flag(), d.id()
 	r.link, r.moved, r.origin, r.conflict = d.text(), d.flag(), d.text(), d.text()
 	for range d.count(2) {
 		if r.xattrs == nil {
@@ -222,6 +225,16 @@ func (d *decoder) node() *nodeRecord {
 		r.rdev = uint32(d.uint())
 	}
 	return r
+}
+
+// attributes says how the attributes stand: in the lowest bit whether the store is to be told, above it what it has not told.
+func (e *encoder) attributes(r *nodeRecord) {
+	e.b = append(e.b, map[bool]byte{true: 1}[r.metaDirty]|byte(r.untold)<<1)
+}
+
+func (d *decoder) attributes(r *nodeRecord) {
+	b := d.byte()
+	r.metaDirty, r.untold = b&1 != 0, untold(b>>1)
 }
 
 func (e *encoder) content(c *contentRecord) {

@@ -364,6 +364,7 @@ func (c *contents) save(ctx context.Context, byDrive bool) error {
 		t.touch(f)
 		old := f.m.get().content
 		f.m.size, f.m.mtime, f.m.ctime, f.m.version = f.live.size, f.live.mtime, t.now, f.live.version
+		f.m.untold &= untoldKept
 		f.m.edit(func(m *more) { m.content = fin })
 		wait := settleAfter
 		if f.writers > 0 && !byDrive {

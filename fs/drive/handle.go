@@ -45,7 +45,7 @@ func (f *file) Open(ctx context.Context, flags fs.OpenFlags) (fs.Handle, error) 
 	if writes && f.d.opts.ReadOnly {
 		return nil, fail("open", f.where(), fs.ReadOnly)
 	}
-	now, err := f.revalidate(ctx)
+	now, err := f.revalidate(ctx, untoldType)
 	if err != nil {
 		return nil, err
 	}

@@ -147,6 +147,7 @@ const listingVersion = 1
 const (
 	childMarked = 1 << iota // the store has the directory by itself
 	childID
+	childUntold // this bit and those above it: see untold
 )
 
 // child writes what is needed to make a node as it was found in the store; nothing, if the journal has it, or the store has not.
@@ -158,7 +159,7 @@ func (e *encoder) child(name string, n inode) {
 	if n.kind() != kindDir && (m.at.version == "" || m.at.key != "") {
 		return
 	}
-	bits := byte(0)
+	bits := byte(m.untold) * childUntold
 	if m.at.version != "" && n.kind() == kindDir {
 		bits |= childMarked
 	}
@@ -186,7 +187,7 @@ func (e *encoder) child(name string, n inode) {
 }
 
 // child reads what an encoder's child has written.
-func (d *decoder) child(dir string) fs.Info {
+func (d *decoder) child(dir string) (fs.Info, untold) {
 	info := fs.Info{Key: join(dir, d.text()), HasMode: true}
 	kind, bits := kind(d.byte()), d.byte()
 	info.Mode = uint32(d.uint()) & fs.ModePerm
@@ -207,7 +208,7 @@ func (d *decoder) child(dir string) fs.Info {
 	if bits&childID != 0 {
 		info.FileID = d.id()
 	}
-	return info
+	return info, untold(bits / childUntold)
 }
 
 // restore gives a directory that was never listed by this process, or whose children were let go of, what it was known to have.
@@ -227,10 +228,11 @@ func (x *dir) restore() {
 	if len(data) == 0 || data[0] != listingVersion {
 		return
 	}
-	var infos []fs.Info
+	var children []restored
 	in := &decoder{b: data[1:]}
 	for len(in.b) > 0 {
-		infos = append(infos, in.child(path))
+		info, untold := in.child(path)
+		children = append(children, restored{info, untold})
 	}
 	if in.err != nil {
 		d.log.Warn("a listing that was kept cannot be read", "path", path, "error", in.err)
@@ -238,7 +240,7 @@ func (x *dir) restore() {
 	}
 	if err := d.settle("restore", path, func(t *tx) error {
 		if now, ok := x.path(); ok && now == path && !x.complete && !x.m.get().moved {
-			t.restore(x, infos, gone)
+			t.restore(x, children, gone)
 		}
 		return nil
 	}); err != nil {
@@ -246,14 +248,21 @@ func (x *dir) restore() {
 	}
 }
 
-func (t *tx) restore(x *dir, infos []fs.Info, gone map[string]bool) {
-	for i := range infos {
-		_, name := split(infos[i].Key)
-		if fs.CheckName(name) != nil || x.reserved(name) || x.known(name) != nil || gone[name] || x.isTouched(name) || t.d.isPending(infos[i].Key) {
+// restored is a child of a directory as it was written down.
+type restored struct {
+	info   fs.Info
+	untold untold
+}
+
+func (t *tx) restore(x *dir, children []restored, gone map[string]bool) {
+	for i := range children {
+		info := &children[i].info
+		_, name := split(info.Key)
+		if fs.CheckName(name) != nil || x.reserved(name) || x.known(name) != nil || gone[name] || x.isTouched(name) || t.d.isPending(info.Key) {
 			continue
 		}
-		if f, ok := t.placeFound(x, name, &infos[i]).(*file); ok {
-			f.checked = 0
+		if f, ok := t.placeFound(x, name, info).(*file); ok {
+			f.checked, f.m.untold = 0, children[i].untold
 		}
 	}
 	t.after = append(t.after, func() {

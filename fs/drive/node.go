@@ -33,14 +33,28 @@ type meta struct {
 	name   string
 
 	mode, uid, gid uint32
-	kept           bool  // the journal knows the node
-	metaDirty      bool  // the store does not have these attributes yet
+	kept           bool // the journal knows the node
+	metaDirty      bool // the store does not have these attributes yet
+	untold         untold
 	size           int64 // of contents
 	mtime, ctime   int64 // nanoseconds since 1970
 	version        version
 	at             base // contents in the store; key "" = that of the node's own path
 	more           *more
 }
+
+// untold says which attributes of a file the store has not told yet, and nobody has set since: a listing tells names, sizes and versions
+// only. What meta has in their place is not written to the store.
+type untold byte
+
+const (
+	untoldMode untold = 1 << iota
+	untoldTime
+	untoldID
+	untoldType // it may be a symbolic link or a special file
+
+	untoldKept = untoldMode | untoldID // what a file keeps when it gets other contents
+)
 
 // more is what few nodes have. It is not changed but replaced.
 type more struct {
@@ -162,10 +176,15 @@ func (n *node) FileID(ctx context.Context) (fs.FileID, error) {
 		return fs.FileID{}, fs.Wrap("file id", "", err)
 	}
 	n.d.mu.RLock()
-	id := n.m.get().id
+	id, untold := n.m.get().id, n.m.untold&untoldID != 0
 	n.d.mu.RUnlock()
 	if !id.IsZero() {
 		return id, nil
+	}
+	if f, ok := n.self.(*file); ok && untold {
+		if _, err := f.revalidate(ctx, untoldID); err != nil {
+			return id, err
+		}
 	}
 	_, err := n.d.change(context.WithoutCancel(ctx), "file id", n.where(), func(t *tx) error {
 		if id = n.m.get().id; id.IsZero() {
@@ -189,6 +208,7 @@ func (n *node) Adopt(ctx context.Context, id fs.FileID) error {
 // setID gives a node an identity.
 func (t *tx) setID(n inode, id fs.FileID) {
 	t.touch(n)
+	n.meta().m.untold &^= untoldID
 	n.meta().m.edit(func(m *more) { m.id = id })
 }
 
@@ -225,6 +245,9 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 	if set.Mode != nil && m.mode&fs.ModePerm != *set.Mode&fs.ModePerm {
 		m.mode, stored = m.mode&fs.ModeType|*set.Mode&fs.ModePerm, true
 	}
+	if set.Mode != nil && m.untold&untoldMode != 0 {
+		m.untold, stored = m.untold&^untoldMode, true
+	}
 	if set.UID != nil {
 		m.uid = *set.UID
 	}
@@ -235,8 +258,9 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 		m.edit(func(m *more) { m.atime = set.Atime.UnixNano() })
 	}
 	if set.Mtime != nil {
-		stored = stored || m.mtime != set.Mtime.UnixNano()
+		stored = stored || m.mtime != set.Mtime.UnixNano() || m.untold&untoldTime != 0
 		m.mtime = set.Mtime.UnixNano()
+		m.untold &^= untoldTime
 		if f, ok := n.(*file); ok && f.live != nil {
 			f.live.mtime = m.mtime
 		}

@@ -195,8 +195,11 @@ func (d *Drive) reconcileFile(ctx context.Context, j *job, f *file) error {
 	own := j.m.at.key == "" && j.m.at.version != ""
 	switch {
 	case j.content != nil, j.m.at.version == "":
-		if j.content == nil && d.isBeingMade(f) {
+		switch {
+		case j.content == nil && d.isBeingMade(f):
 			return d.postpone(j)
+		case j.m.untold&untoldKept != 0:
+			return d.learn(ctx, j, f)
 		}
 		return d.put(ctx, j)
 	case !own:
@@ -248,8 +251,8 @@ func (j *job) cond() fs.Cond {
 // differs reports whether the store has other attributes than the job's.
 func (j *job) differs(info fs.Info) bool {
 	const precision = time.Second // of stores
-	return info.HasMode && (info.Mode^j.m.mode)&fs.ModePerm != 0 ||
-		!info.ModTime.Truncate(precision).Equal(stamp(j.m.mtime).Truncate(precision))
+	return info.HasMode && j.m.untold&untoldMode == 0 && (info.Mode^j.m.mode)&fs.ModePerm != 0 ||
+		j.m.untold&untoldTime == 0 && !info.ModTime.Truncate(precision).Equal(stamp(j.m.mtime).Truncate(precision))
 }
 
 // writeOptions describe the new version of the job's key.
@@ -362,10 +365,12 @@ func (d *Drive) copy(ctx context.Context, j *job) error {
 	}
 	o := fs.CopyOptions{SrcVersion: j.v.at.version, Dst: j.cond(), WriteID: d.writeID(j.key, j.gen)}
 	if j.m.metaDirty || !j.m.get().id.IsZero() {
-		mode, at, id := j.m.mode&fs.ModePerm, stamp(j.m.mtime), j.m.get().id
-		o.Meta = &fs.MetaPatch{FileID: &id}
+		o.Meta = &fs.MetaPatch{}
 		if j.m.metaDirty {
-			o.Meta.Mode, o.Meta.ModTime = &mode, &at
+			j.m.patch(o.Meta)
+		}
+		if id := j.m.get().id; !id.IsZero() {
+			o.Meta.FileID = &id
 		}
 	}
 	d.hook("store:copy:before")
@@ -436,14 +441,62 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 	})
 }
 
+// patch adds the attributes that are known.
+func (m *meta) patch(p *fs.MetaPatch) {
+	mode, at := m.mode&fs.ModePerm, stamp(m.mtime)
+	if m.untold&untoldMode == 0 {
+		p.Mode = &mode
+	}
+	if m.untold&untoldTime == 0 {
+		p.ModTime = &at
+	}
+}
+
+// learn asks the store for what the version that is about to be replaced has and the new one is to have too.
+func (d *Drive) learn(ctx context.Context, j *job, f *file) error {
+	from, is := j.v.at.key, j.v.at.version
+	if is == "" {
+		from, is = j.key, j.have
+	}
+	var info fs.Info
+	if is != "" {
+		var err error
+		if info, err = d.stat(ctx, from); err != nil && fs.KindOf(err) != fs.NotExist {
+			return err
+		}
+	}
+	return d.settle("upload", j.key, func(t *tx) error {
+		if t.d.at(j.keyed) == inode(f) {
+			t.edit(j.keyed).due = time.Now()
+			t.learnt(f, info, is != "" && info.Version == is)
+		}
+		return nil
+	})
+}
+
+// learnt takes over what f is to have of the version before, which info tells if it is of that one.
+func (t *tx) learnt(f *file, info fs.Info, ofThat bool) {
+	t.touch(f)
+	learn := f.m.untold & untoldKept
+	if f.m.untold &^= learn; !ofThat {
+		return
+	}
+	if info.HasMode && learn&untoldMode != 0 {
+		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
+	}
+	if !info.FileID.IsZero() && learn&untoldID != 0 {
+		t.setID(f, info.FileID)
+	}
+}
+
 // setMeta sets attributes of contents that the store has.
 func (d *Drive) setMeta(ctx context.Context, j *job) error {
 	setter, ok := fs.As[fs.MetaSetter](d.backend)
 	if !ok {
 		return d.stored(j, fs.Info{Version: j.m.at.version, Size: j.m.at.size})
 	}
-	mode, at := j.m.mode&fs.ModePerm, stamp(j.m.mtime)
-	p := fs.MetaPatch{Mode: &mode, ModTime: &at}
+	var p fs.MetaPatch
+	j.m.patch(&p)
 	if id := j.m.get().id; !id.IsZero() {
 		p.FileID = &id
 	}

@@ -19,7 +19,7 @@ func (d *Drive) recordOf(n inode) *nodeRecord {
 	m, more := &x.m, x.m.get()
 	r := &nodeRecord{
 		ino: x.ino, name: m.name, kind: n.kind(), mode: m.mode, uid: m.uid, gid: m.gid, size: m.size,
-		times: [4]int64{more.atime, m.mtime, m.ctime, more.btime}, version: m.version, at: m.at, metaDirty: m.metaDirty,
+		times: [4]int64{more.atime, m.mtime, m.ctime, more.btime}, version: m.version, at: m.at, metaDirty: m.metaDirty, untold: m.untold,
 		local: more.local, id: more.id, link: more.link, rdev: more.rdev, origin: more.origin, moved: more.moved, conflict: more.conflict,
 		xattrs: more.xattrs,
 	}
@@ -205,7 +205,7 @@ func (d *Drive) fromRecord(rec *nodeRecord) inode {
 func (r *replay) fill(n inode, rec *nodeRecord) {
 	m := &n.meta().m
 	*m = meta{
-		name: rec.name, mode: rec.mode, uid: rec.uid, gid: rec.gid, kept: true, metaDirty: rec.metaDirty, size: rec.size,
+		name: rec.name, mode: rec.mode, uid: rec.uid, gid: rec.gid, kept: true, metaDirty: rec.metaDirty, untold: rec.untold, size: rec.size,
 		mtime: rec.times[1], ctime: rec.times[2], version: rec.version, at: rec.at,
 	}
 	m.edit(func(x *more) {

@@ -109,9 +109,7 @@ func (m *move) do(t *tx) {
 	if m.old != nil {
 		t.unlink(m.to, m.newName)
 		c.Old = m.old
-		if id := m.old.meta().m.get().id; !id.IsZero() {
-			t.setID(m.src, id)
-		}
+		t.inherit(m.old, m.src)
 	}
 	if sub, ok := m.src.(*dir); ok {
 		t.leaveBelow(sub)
@@ -123,6 +121,17 @@ func (m *move) do(t *tx) {
 		t.wantBelow(sub)
 	}
 	t.record(fs.OpRename, m.src, c)
+}
+
+// inherit makes n, which takes the place of old, the same document.
+func (t *tx) inherit(old, n inode) {
+	from := &old.meta().m
+	if id := from.get().id; !id.IsZero() {
+		t.setID(n, id)
+	} else if from.untold&untoldID != 0 && n.kind() == kindFile {
+		t.touch(n)
+		n.meta().m.untold |= untoldID
+	}
 }
 
 // exchange has the two change places, each with all below it. Both keep their documents' identities.

@@ -183,7 +183,7 @@ func (w *replacement) compare(ctx context.Context) (old former, same bool, err e
 	if old.f == nil {
 		return old, false, nil
 	}
-	now, err := old.f.revalidate(ctx)
+	now, err := old.f.revalidate(ctx, untoldType)
 	if err != nil {
 		return old, false, err
 	}
@@ -290,11 +290,11 @@ func (t *tx) newFile(o fs.CreateOptions, c *content) *file {
 // succeed makes f the same document as old.
 func (t *tx) succeed(old, f *file) {
 	before := old.m.get()
-	if before.id.IsZero() {
+	if before.id.IsZero() && old.m.untold&untoldID == 0 {
 		t.setID(old, fs.NewFileID())
 		before = old.m.get()
 	}
-	f.m.mode, f.m.uid, f.m.gid = old.m.mode, old.m.uid, old.m.gid
+	f.m.mode, f.m.uid, f.m.gid, f.m.untold = old.m.mode, old.m.uid, old.m.gid, old.m.untold&untoldKept
 	f.m.edit(func(m *more) { m.xattrs, m.id, m.btime = maps.Clone(before.xattrs), before.id, before.btime })
 	if is := t.d.conflicts.copies[old]; is != (loser{}) {
 		f.m.edit(func(m *more) { m.conflict = before.conflict })
@@ -332,7 +332,7 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 			c = &content{stack: v.stack, size: v.size, gen: from.m.get().content.gen}
 		}
 		f := t.newFile(fs.CreateOptions{Mode: from.m.mode & fs.ModePerm}, c)
-		f.m.size, f.m.uid, f.m.gid = from.m.size, from.m.uid, from.m.gid
+		f.m.size, f.m.uid, f.m.gid, f.m.untold = from.m.size, from.m.uid, from.m.gid, from.m.untold&untoldMode
 		f.m.edit(func(m *more) { m.xattrs, m.id = maps.Clone(from.m.get().xattrs), fs.NewFileID() })
 		if v.at.version != "" && !v.complete() {
 			t.setAt(f, v.at)
@@ -361,7 +361,7 @@ func (d *Drive) source(ctx context.Context, src string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := f.revalidate(ctx)
+	now, err := f.revalidate(ctx, untoldType|untoldMode)
 	if err != nil {
 		return nil, err
 	}

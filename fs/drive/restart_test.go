@@ -260,7 +260,7 @@ func TestChildCodec(t *testing.T) {
 	}
 	in := &decoder{b: e.b}
 	for _, want := range found {
-		got := in.child("d")
+		got, _ := in.child("d")
 		if !got.ModTime.Equal(want.ModTime) {
 			t.Errorf("%s: time %v, want %v", want.Key, got.ModTime, want.ModTime)
 		}

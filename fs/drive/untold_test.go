@@ -1,0 +1,165 @@
+package drive
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
+	"github.com/jupyter-drive/jupyter-drive/fs"
+)
+
+// untoldDrive is a drive over a store that others have filled, of which nothing was looked at.
+func untoldDrive(t *testing.T) (program, *mem.Backend, fs.WriteOptions) {
+	b := mem.NewBackend(mem.BackendOptions{})
+	o := fs.WriteOptions{ModTime: time.Unix(1e9, 0), Mode: 0o750, HasMode: true, FileID: fs.NewFileID()}
+	for _, path := range []string{"top/small", "top/deep/small"} {
+		b.Inject(path, []byte("small"), o)
+	}
+	b.Inject("top/large", []byte(strings.Repeat("large ", 1000)), o)
+	b.Inject("top/deep/link", nil, fs.WriteOptions{Link: "small"})
+	b.Inject("top/deep/fifo", nil, fs.WriteOptions{Special: fs.Special{Mode: fs.ModeFIFO}, Mode: 0o640, HasMode: true})
+	return program{t, t.Context(), open(t, Options{Backend: b})}, b, o
+}
+
+func (p program) setAttr(path string, set fs.SetAttr) {
+	p.t.Helper()
+	n, err := nodeAt(p.ctx, p.d, path)
+	p.must("lookup of "+path, err)
+	_, err = n.SetAttr(p.ctx, set)
+	p.must("setattr of "+path, err)
+}
+
+// TestUntoldAttributes changes files of which only names and sizes are known: what the store has of the others is not lost.
+func TestUntoldAttributes(t *testing.T) {
+	mode, size, at := uint32(0o700), int64(3), time.Unix(2e9, 0)
+	for _, c := range []struct {
+		name    string
+		do      func(p program)
+		path    string
+		mode    uint32 // that the store has in the end
+		modTime int64  // seconds; 0 = any
+		other   bool   // it is another document
+	}{
+		{"chmod", func(p program) { p.setAttr("top/small", fs.SetAttr{Mode: &mode}) }, "top/small", mode, 1e9, false},
+		{"chmod to what was shown", func(p program) {
+			shown := uint32(0o644)
+			p.setAttr("top/large", fs.SetAttr{Mode: &shown})
+		}, "top/large", 0o644, 1e9, false},
+		{"touch", func(p program) { p.setAttr("top/small", fs.SetAttr{Mtime: &at}) }, "top/small", 0o750, 2e9, false},
+		{"chmod and touch", func(p program) {
+			p.setAttr("top/small", fs.SetAttr{Mode: &mode})
+			p.setAttr("top/small", fs.SetAttr{Mtime: &at})
+		}, "top/small", mode, 2e9, false},
+		{"truncated", func(p program) { p.setAttr("top/large", fs.SetAttr{Size: &size}) }, "top/large", 0o750, 0, false},
+		{"changed in place", func(p program) { p.edit("top/large", "x") }, "top/large", 0o750, 0, false},
+		{"replaced", func(p program) { p.replace("top/large", "x") }, "top/large", 0o750, 0, false},
+		{"replaced twice", func(p program) { p.replace("top/large", "x"); p.replace("top/large", "y") }, "top/large", 0o750, 0, false},
+		{"renamed over", func(p program) { p.write("tmp", nil, false); p.rename("tmp", "top/large") }, "top/large", 0o644, 0, false},
+		{"moved", func(p program) { p.rename("top/small", "small") }, "small", 0o750, 1e9, false},
+		{"moved and changed", func(p program) { p.rename("top/large", "f"); p.edit("f", "x") }, "f", 0o750, 0, false},
+		{"moved, uploaded and changed", func(p program) {
+			p.rename("top/small", "f")
+			p.must("Wait", p.d.Wait(p.ctx))
+			p.edit("f", "x")
+		}, "f", 0o750, 0, false},
+		{"moved and chmod", func(p program) { p.rename("top/small", "f"); p.setAttr("f", fs.SetAttr{Mode: &mode}) }, "f", mode, 1e9, false},
+		{"moved with its folder and changed", func(p program) { p.rename("top", "t"); p.edit("t/deep/small", "x") }, "t/deep/small", 0o750, 0, false},
+		{"copied", func(p program) { p.copy("top/large", "f") }, "f", 0o750, 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b, o := untoldDrive(t)
+				c.do(p)
+				p.must("Wait", p.d.Wait(p.ctx))
+				_, info, _ := b.Contents(c.path)
+				if info.Mode != c.mode || c.modTime != 0 && info.ModTime.Unix() != c.modTime || (info.FileID == o.FileID) == c.other {
+					t.Errorf("the store has mode %o, time %d, id %v; want %o, %d, %v (of another document: %v)",
+						info.Mode, info.ModTime.Unix(), info.FileID, c.mode, c.modTime, o.FileID, c.other)
+				}
+				time.Sleep(p.d.opts.ContentsTTL + time.Second)
+				n := p.openFile(c.path, fs.OpenRead).Node()
+				if a, err := n.Attr(p.ctx); err != nil || a.Mode&fs.ModePerm != c.mode || c.modTime != 0 && a.Mtime.Unix() != c.modTime {
+					t.Errorf("when it is opened it has %o, %d, %v", a.Mode, a.Mtime.Unix(), err)
+				}
+				if id, err := n.FileID(p.ctx); err != nil || id != info.FileID {
+					t.Errorf("FileID() = %v, %v, the store has %v", id, err, info.FileID)
+				}
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}
+
+// TestUntoldIdentity asks for the identity of a document that was never opened.
+func TestUntoldIdentity(t *testing.T) {
+	for _, path := range []string{"top/large", "top/small"} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _, o := untoldDrive(t)
+			n, err := nodeAt(p.ctx, p.d, path)
+			p.must("lookup", err)
+			if id, err := n.FileID(p.ctx); err != nil || id != o.FileID {
+				t.Errorf("FileID() = %v, %v, want %v", id, err, o.FileID)
+			}
+			p.must("Close", p.d.Close(p.ctx))
+		})
+	}
+}
+
+// TestUntoldType opens symbolic links and special files that were moved before anybody had looked at them.
+func TestUntoldType(t *testing.T) {
+	moves := map[string]func(p program){
+		"their folder":      func(p program) { p.rename("top/deep", "d") },
+		"the one above":     func(p program) { p.rename("top", "t"); p.rename("t/deep", "d") },
+		"after it was seen": func(p program) { p.list("top/deep"); p.rename("top/deep", "d") },
+		"twice":             func(p program) { p.rename("top", "t"); p.list("t/deep"); p.rename("t", "u"); p.rename("u/deep", "d") },
+		"one by one": func(p program) {
+			p.mkdir("d")
+			p.rename("top/deep/link", "d/link")
+			p.rename("top/deep/fifo", "d/fifo")
+		},
+		"and back and forth": func(p program) { p.rename("top/deep", "d"); p.rename("d", "top/deep"); p.rename("top/deep", "d") },
+	}
+	whens := map[string]func(p program){
+		"at once": func(program) {}, "uploaded": func(p program) { p.must("Wait", p.d.Wait(p.ctx)) },
+		"just being uploaded": func(program) { time.Sleep(settleAfter + time.Millisecond); synctest.Wait() },
+	}
+	for what, move := range moves {
+		for when, wait := range whens {
+			t.Run(fmt.Sprint(what, " ", when), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p, b, _ := untoldDrive(t)
+					move(p)
+					wait(p)
+					for range 2 {
+						for path, want := range map[string]uint32{"d/link": fs.ModeSymlink, "d/fifo": fs.ModeFIFO} {
+							n, err := nodeAt(p.ctx, p.d, path)
+							p.must("lookup of "+path, err)
+							if h, err := n.Open(p.ctx, fs.OpenRead); err == nil {
+								t.Errorf("%s was opened as a file", path)
+								p.must("release", h.Release(p.ctx))
+							}
+							n, err = nodeAt(p.ctx, p.d, path)
+							p.must("lookup of "+path, err)
+							if a, err := n.Attr(p.ctx); err != nil || a.Mode&fs.ModeType != want {
+								t.Errorf("%s is %o, %v, want %o", path, a.Mode, err, want)
+							}
+						}
+						p.must("Wait", p.d.Wait(p.ctx))
+					}
+					_, link, _ := b.Contents("d/link")
+					_, fifo, _ := b.Contents("d/fifo")
+					if link.Link != "small" || fifo.Special.Mode != fs.ModeFIFO || fifo.Mode != 0o640 {
+						t.Errorf("the store has %+v and %+v", link, fifo)
+					}
+					if keys := b.Keys("top/deep"); len(keys) != 0 && what != "one by one" {
+						t.Errorf("the store has %q still", keys)
+					}
+					p.must("Close", p.d.Close(p.ctx))
+				})
+			})
+		}
+	}
+}
