@@ -21,10 +21,11 @@ type evictor struct {
 	begin  int           // the count over which something is done
 	loaded map[*dir]bool // directories with children that were found in the store
 	shed   map[*dir]bool // directories that have loose children, some of which may be no more
+	round  chan struct{} // closed, and replaced, when the loop has let go of what it could
 }
 
 func (e *evictor) init(most int) {
-	e.wake, e.begin = make(chan struct{}, 1), most
+	e.wake, e.round, e.begin = make(chan struct{}, 1), make(chan struct{}), most
 	e.loaded, e.shed = map[*dir]bool{}, map[*dir]bool{}
 }
 
@@ -63,6 +64,35 @@ func (d *Drive) evictColdest(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.evictor.begin = max(most, d.evictor.count+most/8) // what is needed is not looked at again for each that comes
+	close(d.evictor.round)
+	d.evictor.round = make(chan struct{})
+}
+
+// awaitEviction has whoever is about to find more nodes wait where the loop does not keep up with him.
+func (d *Drive) awaitEviction(ctx context.Context) {
+	for {
+		d.mu.RLock()
+		e := &d.evictor
+		late, round := e.count > e.begin+d.opts.MaxNodes/4, e.round
+		d.mu.RUnlock()
+		if !late {
+			return
+		}
+		e.kick()
+		select {
+		case <-round:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// kick has the loop begin.
+func (e *evictor) kick() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (d *Drive) nodes() int {

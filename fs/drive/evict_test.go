@@ -365,3 +365,31 @@ func (w *walker) use(i, steps int) {
 		}
 	}
 }
+
+// TestFindingWaitsForEviction lists a folder while there are far more nodes than may be: the store is asked when some were let go of.
+func TestFindingWaitsForEviction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d *Drive
+		begin := 0
+		b := mem.NewBackend(mem.BackendOptions{Before: func(_ context.Context, r mem.Request) error {
+			if r.Op == "list" && d != nil {
+				d.mu.RLock()
+				begin = d.evictor.begin
+				d.mu.RUnlock()
+			}
+			return nil
+		}})
+		d = open(t, Options{Backend: b, MaxNodes: mostNodes})
+		d.mu.Lock()
+		d.evictor.begin = -mostNodes // as if that many were known over what may be
+		d.mu.Unlock()
+		_, err := entriesOf(t.Context(), d.Root())
+		program{t, t.Context(), d}.must("list", err)
+		if begin != mostNodes {
+			t.Errorf("the store was listed while nodes were let go of over %d, want %d", begin, mostNodes)
+		}
+		if err := d.Close(t.Context()); err != nil {
+			t.Errorf("Close() = %v", err)
+		}
+	})
+}

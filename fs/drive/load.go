@@ -237,6 +237,7 @@ func (x *dir) load(l *load) {
 	var err error
 	marked, moved := false, x.isMoved()
 	for more := true; more && err == nil; more = page.Next != "" {
+		x.d.awaitEviction(x.d.ctx)
 		asked := time.Now().UnixNano()
 		if page, err = x.page(key, page.Next); err == nil {
 			if marked = marked || page.Marked; page.Marked && moved {

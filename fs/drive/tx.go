@@ -95,10 +95,7 @@ func (d *Drive) locked(t *tx, fn func(*tx) error) error {
 		f()
 	}
 	if e := &d.evictor; e.count > e.begin {
-		select {
-		case e.wake <- struct{}{}:
-		default:
-		}
+		e.kick()
 	}
 	return nil
 }
