@@ -51,8 +51,11 @@ type forgotten struct {
 	at time.Time
 }
 
-// keepForgotten is how long a node that the kernel has forgotten stays after a reply has named it: that may be on its way.
-const keepForgotten = 2 * time.Second
+// How long a node that the kernel has forgotten stays after a reply has named it, which may be on its way: many take too much memory for that.
+const (
+	keepForgotten = 2 * time.Second
+	keepMany      = keepForgotten / 4
+)
 
 // get returns the node for f, making it if the kernel does not know it. mode has its type.
 func (t *table) get(m *Server, f fs.Node, mode uint32) *node {
@@ -139,7 +142,7 @@ func (t *table) forget(n *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	if !t.drop(n, now) {
+	if !t.drop(n, now.Add(-t.keep())) {
 		t.left = append(t.left, forgotten{n, now})
 	}
 	t.clean(now)
@@ -149,9 +152,9 @@ func (t *table) forget(n *node) {
 // count returns about how many nodes the kernel knows. The caller holds mu.
 func (t *table) count() int { return len(t.nodes) - len(t.left) }
 
-// drop drops a node that the kernel has forgotten, unless a reply may be on its way. The caller holds mu.
-func (t *table) drop(n *node, now time.Time) bool {
-	if now.Sub(n.handedOut) <= keepForgotten {
+// drop drops a node that the kernel has forgotten, unless a reply has named it since then. The caller holds mu.
+func (t *table) drop(n *node, since time.Time) bool {
+	if !n.handedOut.Before(since) {
 		return false
 	}
 	//nolint:staticcheck // Forgotten says whether the kernel came back, which NodeOnForgetter cannot
@@ -161,12 +164,23 @@ func (t *table) drop(n *node, now time.Time) bool {
 	return true
 }
 
+// keep returns how long forgotten nodes stay. The caller holds mu.
+func (t *table) keep() time.Duration {
+	if len(t.left) > t.most/8 {
+		return keepMany
+	}
+	return keepForgotten
+}
+
 // clean drops the nodes that the kernel forgot a while ago. The caller holds mu.
 func (t *table) clean(now time.Time) {
-	for len(t.left) > 0 && now.Sub(t.left[0].at) > keepForgotten {
-		old := t.left[0].n
+	for len(t.left) > 0 {
+		since, old := now.Add(-t.keep()), t.left[0]
+		if !old.at.Before(since) {
+			return
+		}
 		t.left[0], t.left = forgotten{}, t.left[1:]
-		t.drop(old, now)
+		t.drop(old.n, since)
 	}
 }
 

@@ -93,3 +93,37 @@ func TestExpire(t *testing.T) {
 		}
 	}
 }
+
+// TestForgottenNodesStay has the kernel forget nodes that were just handed out: they stay for a while, and less long where they are many.
+func TestForgottenNodesStay(t *testing.T) {
+	const most = 80
+	for _, c := range []struct {
+		name        string
+		forgotten   int
+		stay, leave time.Duration
+	}{
+		{"few", most / 8, keepForgotten, keepForgotten + time.Millisecond},
+		{"many", most, keepMany, keepMany + time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tab := table{nodes: map[fs.Node]*node{}, most: most}
+			d := mem.New(mem.Options{})
+			handedOut := time.Now()
+			for i := range c.forgotten {
+				f, _, err := d.Root().Create(t.Context(), fmt.Sprint(i), fs.CreateOptions{Mode: 0o644})
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := &node{fs: f, handedOut: handedOut}
+				tab.nodes[f] = n
+				tab.left = append(tab.left, forgotten{n, handedOut})
+			}
+			if tab.clean(handedOut.Add(c.stay)); len(tab.nodes) != c.forgotten {
+				t.Errorf("%d of %d are left after %v", len(tab.nodes), c.forgotten, c.stay)
+			}
+			if tab.clean(handedOut.Add(c.leave)); len(tab.nodes) != len(tab.left) || len(tab.left) == c.forgotten || len(tab.left) > most/8 {
+				t.Errorf("%d of %d are left after %v", len(tab.nodes), c.forgotten, c.leave)
+			}
+		})
+	}
+}
