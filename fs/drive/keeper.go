@@ -141,7 +141,7 @@ func (d *Drive) keepListing(x *dir) (edits uint64) {
 }
 
 // listingVersion is the first byte of a listing that is kept.
-const listingVersion = 1
+const listingVersion = 2
 
 // The bits that say what follows of a child.
 const (

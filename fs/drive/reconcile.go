@@ -435,6 +435,10 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 		}
 		t.setAt(f, base{from.key, src.Version, src.Size})
 		f.m.size, f.m.version = src.Size, t.d.newVersion()
+		if !f.m.metaDirty {
+			f.m.untold |= untoldMode | untoldTime
+			t.dress(f, src)
+		}
 		t.edit(j.keyed).due = time.Now()
 		t.record(fs.OpWrite, f, fs.Change{})
 		return nil

@@ -163,3 +163,27 @@ func TestUntoldType(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedFileOfOthers has others replace a file that was opened and moved here, before the store was told: it has what they gave it.
+func TestMovedFileOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b, o := untoldDrive(t)
+		p.read("top/small")
+		p.rename("top/small", "f")
+		o.Mode, o.ModTime = 0o711, time.Unix(3e9, 0)
+		b.Inject("top/small", []byte("of others"), o)
+		p.must("Wait", p.d.Wait(p.ctx))
+		_, info, _ := b.Contents("f")
+		n, err := nodeAt(p.ctx, p.d, "f")
+		p.must("lookup", err)
+		a, err := n.Attr(p.ctx)
+		p.must("stat", err)
+		if info.Mode != o.Mode || a.Mode&fs.ModePerm != o.Mode || !info.ModTime.Equal(o.ModTime) || !a.Mtime.Equal(o.ModTime) {
+			t.Errorf("it has %o, %v here, %o, %v in the store, want %o, %v", a.Mode, a.Mtime, info.Mode, info.ModTime, o.Mode, o.ModTime)
+		}
+		if got := string(p.read("f")); got != "of others" {
+			t.Errorf("it reads %q", got)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
