@@ -336,6 +336,7 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 		f.m.edit(func(m *more) { m.xattrs, m.id = maps.Clone(from.m.get().xattrs), fs.NewFileID() })
 		if v.at.version != "" && !v.complete() {
 			t.setAt(f, v.at)
+			f.m.metaDirty = true // what the store copies has the attributes of the other
 		}
 		t.attach(x, f, name, settleAfter)
 		t.record(fs.OpCreate, f, fs.Change{})

@@ -67,7 +67,11 @@ func TestUntoldAttributes(t *testing.T) {
 		}, "f", 0o750, 0, false},
 		{"moved and chmod", func(p program) { p.rename("top/small", "f"); p.setAttr("f", fs.SetAttr{Mode: &mode}) }, "f", mode, 1e9, false},
 		{"moved with its folder and changed", func(p program) { p.rename("top", "t"); p.edit("t/deep/small", "x") }, "t/deep/small", 0o750, 0, false},
-		{"copied", func(p program) { p.copy("top/large", "f") }, "f", 0o750, 0, true},
+		{"copied", func(p program) { p.copy("top/large", "f") }, "f", 0o750, 946684800, true},
+		{"chmod and copied", func(p program) {
+			p.setAttr("top/large", fs.SetAttr{Mode: &mode})
+			p.copy("top/large", "f")
+		}, "f", mode, 946684800, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
