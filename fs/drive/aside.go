@@ -110,9 +110,9 @@ func (d *Drive) free(k keyed, n inode) {
 // freeFile puts a file's version aside in the store; where the file has no name any more, or the store cannot copy, on this machine.
 func (d *Drive) freeFile(ctx context.Context, f *file) error {
 	d.mu.RLock()
-	named := f.named()
+	v, named := f.view(), f.named()
 	d.mu.RUnlock()
-	if named {
+	if named && !v.isOwn() {
 		if err := d.putAside(ctx, f); err == nil || fs.KindOf(err) != fs.Unsupported {
 			return err
 		}

@@ -274,19 +274,26 @@ func (t *tx) aside(j *job, info *fs.Info, naming func(name, who string, t time.T
 
 // localize makes a file independent of what the store has of it: the bytes that it needs are fetched into a layer.
 func (d *Drive) localize(ctx context.Context, f *file) error {
+	if err := d.learnNow(ctx, f); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	if f.m.at.version == "" || f.handles == 0 && !f.named() {
 		d.mu.Unlock()
 		return nil
 	}
 	c := f.acquire(false)
-	at, id := f.baseAt(), d.next()
+	v, id := f.view(), d.next()
+	at := v.at
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		f.release(false)
 	}()
+	if v.isOwn() {
+		return c.letGo(at)
+	}
 	l, err := d.staging.create(id, 0)
 	if err != nil {
 		return err
@@ -309,6 +316,22 @@ func (d *Drive) localize(ctx context.Context, f *file) error {
 			return nil
 		}
 		t.settleLocal(c, l, at)
+		return nil
+	})
+}
+
+// letGo notes that nothing is needed of at, over which the file's layers lie.
+func (c *contents) letGo(at base) error {
+	f := c.f
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return f.d.settle("fetch", at.key, func(t *tx) error {
+		if v := f.view(); v.at != at || !v.isOwn() {
+			return nil
+		}
+		t.setAt(f, base{})
+		t.after = append(t.after, func() { c.v.at = base{} })
+		t.want(f)
 		return nil
 	})
 }

@@ -364,14 +364,14 @@ func (c *contents) save(ctx context.Context, byDrive bool) error {
 		t.touch(f)
 		old := f.m.get().content
 		f.m.size, f.m.mtime, f.m.ctime, f.m.version = f.live.size, f.live.mtime, t.now, f.live.version
-		f.m.untold &= untoldKept
+		f.m.untold &^= untoldTime
 		f.m.edit(func(m *more) { m.content = fin })
 		wait := settleAfter
 		if f.writers > 0 && !byDrive {
 			wait = idleAfter
 		}
 		t.wantAfter(f, wait)
-		if (&view{stack: fin.stack, at: c.v.at, size: fin.size}).complete() {
+		if f.m.untold == 0 && (&view{stack: fin.stack, at: c.v.at, size: fin.size}).complete() {
 			t.setAt(f, base{}) // what the store has is known by the pending key
 		}
 		t.record(fs.OpWrite, f, fs.Change{})
@@ -481,6 +481,9 @@ func (f *file) resize(ctx context.Context, size int64) error {
 	}
 	if size < 0 {
 		return fail("truncate", f.where(), fs.Invalid)
+	}
+	if err := f.surely(ctx, "truncate"); err != nil {
+		return err
 	}
 	c, err := f.hold("truncate", false)
 	if err != nil {

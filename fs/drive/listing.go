@@ -2,7 +2,6 @@ package drive
 
 import (
 	"context"
-	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
@@ -125,6 +124,9 @@ func (t *tx) replaceFound(x *dir, name string, info *fs.Info) inode {
 	if n.kind() == old.kind() && (kept || !before.id.IsZero()) {
 		m.uid, m.gid = uid, gid
 		m.edit(func(m *more) { m.id, m.xattrs = before.id, before.xattrs })
+		if !before.id.IsZero() {
+			m.untold &^= untoldID
+		}
 		if info.Partial || !info.HasMode {
 			m.mode = old.meta().m.mode
 		}
@@ -182,20 +184,6 @@ func (d *Drive) newFound(info *fs.Info, now int64) inode {
 	return n
 }
 
-// maxLink is longer than the target of any symbolic link.
-const maxLink = 4096
-
-// untoldOf returns what is not told of a file.
-func untoldOf(info *fs.Info) (u untold) {
-	if info.Partial {
-		u = untoldMode | untoldTime | untoldID
-	}
-	if info.Partial && info.Size < maxLink {
-		u |= untoldType
-	}
-	return u
-}
-
 // foundIno returns the number of a node that was found in the store: the same over restarts.
 func (d *Drive) foundIno(info *fs.Info) uint64 {
 	key, v := hash(info.Key), hash(string(info.Version))
@@ -207,80 +195,6 @@ func (d *Drive) foundIno(info *fs.Info) uint64 {
 			return ino
 		}
 	}
-}
-
-// revalidate asks the store whether the file is the one that it has, unless it was asked a moment ago, and since the time that ctx may carry,
-// and has told all of needs. It returns the node that has the name now, nil if none has.
-func (f *file) revalidate(ctx context.Context, needs untold) (inode, error) {
-	oldest := time.Now().Add(-f.d.opts.ContentsTTL)
-	if since := fs.SinceOf(ctx); since.After(oldest) {
-		oldest = since
-	}
-	for {
-		key, at, due := f.isDue(oldest.UnixNano(), needs)
-		if !due {
-			return f, nil
-		}
-		now, again, err := f.ask(ctx, key, at)
-		if err != nil || !again {
-			return now, err
-		}
-	}
-}
-
-// isDue reports whether the store is to be asked about the file, since it was last asked before oldest or has not told all of needs: about at,
-// which it has for key. Of a file that was moved, and is in the store where it was, it is only asked for what it has not told.
-func (f *file) isDue(oldest int64, needs untold) (key string, at base, due bool) {
-	d := f.d
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	key, named := f.path()
-	if !named || f.m.at.version == "" || isBeingWritten(f) || d.isOffline() {
-		return key, f.m.at, false
-	}
-	old := f.checked < oldest || f.m.untold&needs != 0
-	if f.m.at.key == "" {
-		return key, f.m.at, old && d.pending[keyed{key, false}] == nil
-	}
-	return key, f.m.at, old && f.m.untold != 0 && f.m.get().content == nil
-}
-
-// ask asks the store about at, which it has for the file with that key. It returns the node that has the name then, and whether that has
-// moved meanwhile, so that nothing is known but that.
-func (f *file) ask(ctx context.Context, key string, at base) (now inode, moved bool, err error) {
-	d := f.d
-	from := key
-	if at.key != "" {
-		from = at.key
-	}
-	var info fs.Info
-	asked := time.Now().UnixNano()
-	err = d.look(ctx, func(ctx context.Context) (err error) {
-		info, err = d.recheck(ctx, from)
-		return err
-	})
-	if err != nil && fs.KindOf(err) != fs.NotExist {
-		if isUnreachable(err) {
-			return f, false, nil
-		}
-		return nil, false, fs.Wrap("open", key, err)
-	}
-	gone := err != nil
-	err = d.settle("open", key, func(t *tx) error {
-		d.regain(f)
-		path, ok := f.path()
-		switch {
-		case !ok:
-		case f.m.at != at, isBeingWritten(f), at.key == "" && (path != key || t.d.isPending(key)):
-			now, moved = f, f.m.at != at // what the store said may be about what it had before this drive has written
-		case at.key != "":
-			now = t.compareMoved(f, info, gone, asked)
-		default:
-			now = t.compare(f, info, gone, asked)
-		}
-		return nil
-	})
-	return now, moved, err
 }
 
 // recheck asks the store for a key that is known as a file's, with one request where the store can do that.
@@ -313,49 +227,4 @@ func (t *tx) compare(f *file, info fs.Info, gone bool, asked int64) inode {
 		return f
 	}
 	return t.replaceFound(x, name, &info)
-}
-
-// compareMoved works in what the store, when it was asked, said of a file at the place from which it is to be moved. Whether it is still
-// the same version is for those to find out who need its bytes.
-func (t *tx) compareMoved(f *file, info fs.Info, gone bool, asked int64) inode {
-	at := f.m.at
-	if f.checked = max(f.checked, asked); gone || !at.isOf(f, &info) {
-		return f
-	}
-	if info.Type == fs.File {
-		t.dress(f, info)
-		return f
-	}
-	n := t.replaceFound(f.m.parent, f.m.name, &info)
-	at.size = max(info.Size, 0)
-	t.setAt(n, at)
-	t.want(n)
-	return n
-}
-
-// dress takes over attributes that a listing does not tell. Of a file that the journal has those are newer that the store has told before, or
-// was told.
-func (t *tx) dress(f *file, info fs.Info) {
-	take := untoldMode | untoldTime | untoldID
-	if f.m.kept {
-		take &= f.m.untold
-	}
-	if info.Partial || take == 0 {
-		return
-	}
-	if f.m.kept {
-		t.touch(f)
-	}
-	f.m.parent.edits++
-	t.d.keeper.keep(f.m.parent)
-	f.dressed, f.m.untold = true, 0
-	if info.HasMode && take&untoldMode != 0 {
-		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
-	}
-	if !info.ModTime.IsZero() && take&untoldTime != 0 {
-		f.m.mtime = info.ModTime.UnixNano()
-	}
-	if !info.FileID.IsZero() && f.m.get().id.IsZero() {
-		f.m.edit(func(m *more) { m.id = info.FileID })
-	}
 }

@@ -46,9 +46,10 @@ func (d *Drive) Warm(ctx context.Context, rel string, told func(Progress)) (p Pr
 
 func (d *Drive) warm(ctx context.Context, f *file, got func(int64)) error {
 	d.mu.RLock()
-	at := f.baseAt()
+	v := f.view()
 	d.mu.RUnlock()
-	if at.version == "" || at.size == 0 || at.size > d.opts.Cache.Limit() {
+	at := v.at
+	if v.isOwn() || at.version == "" || at.size == 0 || at.size > d.opts.Cache.Limit() {
 		return nil
 	}
 	src, ok := d.openSource(at).(*pooled)

@@ -43,19 +43,6 @@ type meta struct {
 	more           *more
 }
 
-// untold says which attributes of a file the store has not told yet, and nobody has set since: a listing tells names, sizes and versions
-// only. What meta has in their place is not written to the store.
-type untold byte
-
-const (
-	untoldMode untold = 1 << iota
-	untoldTime
-	untoldID
-	untoldType // it may be a symbolic link or a special file
-
-	untoldKept = untoldMode | untoldID // what a file keeps when it gets other contents
-)
-
 // more is what few nodes have. It is not changed but replaced.
 type more struct {
 	id           fs.FileID
@@ -178,12 +165,16 @@ func (n *node) FileID(ctx context.Context) (fs.FileID, error) {
 	n.d.mu.RLock()
 	id, untold := n.m.get().id, n.m.untold&untoldID != 0
 	n.d.mu.RUnlock()
-	if !id.IsZero() {
+	if !id.IsZero() && !untold {
 		return id, nil
 	}
 	if f, ok := n.self.(*file); ok && untold {
-		if _, err := f.revalidate(ctx, untoldID); err != nil {
-			return id, err
+		now, err := f.revalidate(ctx, untoldID)
+		if err != nil {
+			return fs.FileID{}, err
+		}
+		if now != nil && now != n.self {
+			return now.FileID(ctx)
 		}
 	}
 	_, err := n.d.change(context.WithoutCancel(ctx), "file id", n.where(), func(t *tx) error {

@@ -198,7 +198,7 @@ func (d *Drive) reconcileFile(ctx context.Context, j *job, f *file) error {
 		switch {
 		case j.content == nil && d.isBeingMade(f):
 			return d.postpone(j)
-		case j.m.untold&untoldKept != 0:
+		case j.m.untold != 0:
 			return d.learn(ctx, j, f)
 		}
 		return d.put(ctx, j)
@@ -435,10 +435,7 @@ func (d *Drive) lostSource(j *job, src fs.Info, gone bool) error {
 		}
 		t.setAt(f, base{from.key, src.Version, src.Size})
 		f.m.size, f.m.version = src.Size, t.d.newVersion()
-		if !f.m.metaDirty {
-			f.m.untold |= untoldMode | untoldTime
-			t.dress(f, src)
-		}
+		t.dressAnew(f, src)
 		t.edit(j.keyed).due = time.Now()
 		t.record(fs.OpWrite, f, fs.Change{})
 		return nil
@@ -453,43 +450,6 @@ func (m *meta) patch(p *fs.MetaPatch) {
 	}
 	if m.untold&untoldTime == 0 {
 		p.ModTime = &at
-	}
-}
-
-// learn asks the store for what the version that is about to be replaced has and the new one is to have too.
-func (d *Drive) learn(ctx context.Context, j *job, f *file) error {
-	from, is := j.v.at.key, j.v.at.version
-	if is == "" {
-		from, is = j.key, j.have
-	}
-	var info fs.Info
-	if is != "" {
-		var err error
-		if info, err = d.stat(ctx, from); err != nil && fs.KindOf(err) != fs.NotExist {
-			return err
-		}
-	}
-	return d.settle("upload", j.key, func(t *tx) error {
-		if t.d.at(j.keyed) == inode(f) {
-			t.edit(j.keyed).due = time.Now()
-			t.learnt(f, info, is != "" && info.Version == is)
-		}
-		return nil
-	})
-}
-
-// learnt takes over what f is to have of the version before, which info tells if it is of that one.
-func (t *tx) learnt(f *file, info fs.Info, ofThat bool) {
-	t.touch(f)
-	learn := f.m.untold & untoldKept
-	if f.m.untold &^= learn; !ofThat {
-		return
-	}
-	if info.HasMode && learn&untoldMode != 0 {
-		f.m.mode = fs.ModeFile | info.Mode&fs.ModePerm
-	}
-	if !info.FileID.IsZero() && learn&untoldID != 0 {
-		t.setID(f, info.FileID)
 	}
 }
 

@@ -123,14 +123,19 @@ func (m *move) do(t *tx) {
 	t.record(fs.OpRename, m.src, c)
 }
 
-// inherit makes n, which takes the place of old, the same document.
+// inherit makes n, which takes the place of old, the same document. If the store has not told yet which that is, and n is in the store
+// itself, it stays the document that it was.
 func (t *tx) inherit(old, n inode) {
 	from := &old.meta().m
-	if id := from.get().id; !id.IsZero() {
+	m := &n.meta().m
+	if id := from.get().id; !id.IsZero() && from.untold&untoldID == 0 {
 		t.setID(n, id)
-	} else if from.untold&untoldID != 0 && n.kind() == kindFile {
+	} else if from.untold&untoldID != 0 && n.kind() == kindFile && m.at.version == "" {
 		t.touch(n)
-		n.meta().m.untold |= untoldID
+		m.untold |= untoldID
+		if m.get().content != nil {
+			t.setAt(n, from.at)
+		}
 	}
 }
 

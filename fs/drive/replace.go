@@ -294,7 +294,10 @@ func (t *tx) succeed(old, f *file) {
 		t.setID(old, fs.NewFileID())
 		before = old.m.get()
 	}
-	f.m.mode, f.m.uid, f.m.gid, f.m.untold = old.m.mode, old.m.uid, old.m.gid, old.m.untold&untoldKept
+	f.m.mode, f.m.uid, f.m.gid = old.m.mode, old.m.uid, old.m.gid
+	if f.m.untold = old.m.untold &^ untoldTime; f.m.untold != 0 {
+		t.setAt(f, old.m.at)
+	}
 	f.m.edit(func(m *more) { m.xattrs, m.id, m.btime = maps.Clone(before.xattrs), before.id, before.btime })
 	if is := t.d.conflicts.copies[old]; is != (loser{}) {
 		f.m.edit(func(m *more) { m.conflict = before.conflict })
@@ -332,9 +335,9 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 			c = &content{stack: v.stack, size: v.size, gen: from.m.get().content.gen}
 		}
 		f := t.newFile(fs.CreateOptions{Mode: from.m.mode & fs.ModePerm}, c)
-		f.m.size, f.m.uid, f.m.gid, f.m.untold = from.m.size, from.m.uid, from.m.gid, from.m.untold&untoldMode
+		f.m.size, f.m.uid, f.m.gid, f.m.untold = from.m.size, from.m.uid, from.m.gid, from.m.untold&(untoldMode|untoldType)
 		f.m.edit(func(m *more) { m.xattrs, m.id = maps.Clone(from.m.get().xattrs), fs.NewFileID() })
-		if v.at.version != "" && !v.complete() {
+		if v.at.version != "" && (!v.complete() || f.m.untold != 0) {
 			t.setAt(f, v.at)
 			f.m.metaDirty = true // what the store copies has the attributes of the other
 		}

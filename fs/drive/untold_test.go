@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -72,6 +73,22 @@ func TestUntoldAttributes(t *testing.T) {
 			p.setAttr("top/large", fs.SetAttr{Mode: &mode})
 			p.copy("top/large", "f")
 		}, "f", mode, 946684800, true},
+		{"replaced and moved", func(p program) { p.replace("top/large", "x"); p.rename("top/large", "f") }, "f", 0o750, 0, false},
+		{"rewritten and moved", func(p program) { p.write("top/large", []byte("x"), false); p.rename("top/large", "f") }, "f", 0o750, 0, false},
+		{"rewritten in a moved folder", func(p program) { p.write("top/large", []byte("x"), false); p.rename("top", "t") }, "t/large", 0o750, 0, false},
+		{"moved, rewritten and moved", func(p program) {
+			p.rename("top/large", "top/l")
+			p.write("top/l", []byte("x"), false)
+			p.rename("top/l", "f")
+		}, "f", 0o750, 0, false},
+		{"rewritten and moved over a new one", func(p program) {
+			p.write("f", []byte("y"), false)
+			p.must("Wait", p.d.Wait(p.ctx))
+			p.write("top/large", []byte("x"), false)
+			p.rename("top/large", "f")
+		}, "f", 0o750, 0, false},
+		{"replaced and copied", func(p program) { p.replace("top/large", "x"); p.copy("top/large", "f") }, "f", 0o750, 0, true},
+		{"changed and copied", func(p program) { p.edit("top/large", "x"); p.copy("top/large", "f") }, "f", 0o750, 0, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -99,16 +116,111 @@ func TestUntoldAttributes(t *testing.T) {
 
 // TestUntoldIdentity asks for the identity of a document that was never opened.
 func TestUntoldIdentity(t *testing.T) {
-	for _, path := range []string{"top/large", "top/small"} {
-		synctest.Test(t, func(t *testing.T) {
-			p, _, o := untoldDrive(t)
-			n, err := nodeAt(p.ctx, p.d, path)
-			p.must("lookup", err)
-			if id, err := n.FileID(p.ctx); err != nil || id != o.FileID {
-				t.Errorf("FileID() = %v, %v, want %v", id, err, o.FileID)
-			}
-			p.must("Close", p.d.Close(p.ctx))
+	mode := uint32(0o700)
+	for _, c := range []struct {
+		name string
+		do   func(p program)
+		path string
+	}{
+		{"large", func(program) {}, "top/large"},
+		{"small", func(program) {}, "top/small"},
+		{"chmod", func(p program) { p.setAttr("top/large", fs.SetAttr{Mode: &mode}) }, "top/large"},
+		{"open for writing", func(p program) {
+			h := p.openFile("top/large", fs.OpenReadWrite)
+			p.t.Cleanup(func() { p.must("Release", h.Release(p.ctx)) })
+		}, "top/large"},
+		{"changed", func(p program) { p.edit("top/large", "x") }, "top/large"},
+		{"replaced", func(p program) { p.replace("top/large", "x") }, "top/large"},
+		{"rewritten", func(p program) { p.write("top/large", []byte("x"), false) }, "top/large"},
+		{"renamed over", func(p program) { p.write("tmp", []byte("x"), false); p.rename("tmp", "top/large") }, "top/large"},
+		{"moved and changed", func(p program) { p.rename("top/large", "f"); p.edit("f", "x") }, "f"},
+		{"replaced and moved", func(p program) { p.replace("top/large", "x"); p.rename("top/large", "f") }, "f"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b, o := untoldDrive(t)
+				t.Cleanup(func() { p.must("Close", p.d.Close(context.Background())) })
+				c.do(p)
+				n, err := nodeAt(p.ctx, p.d, c.path)
+				p.must("lookup", err)
+				if id, err := n.FileID(p.ctx); err != nil || id != o.FileID {
+					t.Errorf("FileID() = %v, %v, want %v", id, err, o.FileID)
+				}
+				p.must("Wait", p.d.Wait(p.ctx))
+				if _, info, _ := b.Contents(c.path); info.FileID != o.FileID {
+					t.Errorf("the store has %v, want %v", info.FileID, o.FileID)
+				}
+			})
 		})
+	}
+}
+
+// TestUntoldExchange has a file that was rewritten change places with another one: each keeps what it had.
+func TestUntoldExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b, large := untoldDrive(t)
+		other := fs.WriteOptions{ModTime: large.ModTime, Mode: 0o711, HasMode: true, FileID: fs.NewFileID()}
+		b.Inject("top/other", []byte("other"), other)
+		p.write("top/large", []byte("x"), false)
+		p.exchange("top/large", "top/other")
+		p.must("Wait", p.d.Wait(p.ctx))
+		for path, want := range map[string]fs.WriteOptions{"top/other": large, "top/large": other} {
+			if _, info, _ := b.Contents(path); info.Mode != want.Mode || info.FileID != want.FileID {
+				t.Errorf("%s has mode %o, id %v, want %o, %v", path, info.Mode, info.FileID, want.Mode, want.FileID)
+			}
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestUntoldCircle has two files that were rewritten change places, of which each waits for the other: nothing is copied for that.
+func TestUntoldCircle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b, large := untoldDrive(t)
+		other := fs.WriteOptions{ModTime: large.ModTime, Mode: 0o711, HasMode: true, FileID: fs.NewFileID()}
+		b.Inject("top/other", []byte("other"), other)
+		p.write("top/large", []byte("large"), false)
+		p.write("top/other", []byte("OTHER"), false)
+		p.exchange("top/large", "top/other")
+		b.ResetRequests()
+		p.must("Wait", p.d.Wait(p.ctx))
+		for path, want := range map[string]fs.WriteOptions{"top/other": large, "top/large": other} {
+			if _, info, _ := b.Contents(path); info.Mode != want.Mode || info.FileID != want.FileID {
+				t.Errorf("%s has mode %o, id %v, want %o, %v", path, info.Mode, info.FileID, want.Mode, want.FileID)
+			}
+		}
+		if r := b.Requests(); r["copy"] != 0 || r["read"] != 0 || r["stat"] != 1 { // the small one was asked about when it was opened
+			t.Errorf("it took the requests %v", r)
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// wantLinks looks at the symbolic link and the FIFO in a folder.
+func (p program) wantLinks(dir string) {
+	p.t.Helper()
+	for path, want := range map[string]uint32{dir + "/link": fs.ModeSymlink, dir + "/fifo": fs.ModeFIFO} {
+		n, err := nodeAt(p.ctx, p.d, path)
+		p.must("lookup of "+path, err)
+		if h, err := n.Open(p.ctx, fs.OpenRead); err == nil {
+			p.t.Errorf("%s was opened as a file", path)
+			p.must("release", h.Release(p.ctx))
+		}
+		n, err = nodeAt(p.ctx, p.d, path)
+		p.must("lookup of "+path, err)
+		if a, err := n.Attr(p.ctx); err != nil || a.Mode&fs.ModeType != want {
+			p.t.Errorf("%s is %o, %v, want %o", path, a.Mode, err, want)
+		}
+	}
+}
+
+// wantStored checks what the store has of the two.
+func (p program) wantStored(b *mem.Backend, dir string, mode uint32) {
+	p.t.Helper()
+	_, link, _ := b.Contents(dir + "/link")
+	_, fifo, _ := b.Contents(dir + "/fifo")
+	if link.Link != "small" || fifo.Special.Mode != fs.ModeFIFO || fifo.Mode != mode {
+		p.t.Errorf("the store has %+v and %+v", link, fifo)
 	}
 }
 
@@ -138,26 +250,10 @@ func TestUntoldType(t *testing.T) {
 					move(p)
 					wait(p)
 					for range 2 {
-						for path, want := range map[string]uint32{"d/link": fs.ModeSymlink, "d/fifo": fs.ModeFIFO} {
-							n, err := nodeAt(p.ctx, p.d, path)
-							p.must("lookup of "+path, err)
-							if h, err := n.Open(p.ctx, fs.OpenRead); err == nil {
-								t.Errorf("%s was opened as a file", path)
-								p.must("release", h.Release(p.ctx))
-							}
-							n, err = nodeAt(p.ctx, p.d, path)
-							p.must("lookup of "+path, err)
-							if a, err := n.Attr(p.ctx); err != nil || a.Mode&fs.ModeType != want {
-								t.Errorf("%s is %o, %v, want %o", path, a.Mode, err, want)
-							}
-						}
+						p.wantLinks("d")
 						p.must("Wait", p.d.Wait(p.ctx))
 					}
-					_, link, _ := b.Contents("d/link")
-					_, fifo, _ := b.Contents("d/fifo")
-					if link.Link != "small" || fifo.Special.Mode != fs.ModeFIFO || fifo.Mode != 0o640 {
-						t.Errorf("the store has %+v and %+v", link, fifo)
-					}
+					p.wantStored(b, "d", 0o640)
 					if keys := b.Keys("top/deep"); len(keys) != 0 && what != "one by one" {
 						t.Errorf("the store has %q still", keys)
 					}

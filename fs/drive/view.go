@@ -84,6 +84,9 @@ func (v *view) complete() bool {
 	return false
 }
 
+// isOwn reports whether all bytes were written here, over a version that is only kept for what else it tells.
+func (v *view) isOwn() bool { return len(v.stack) > 0 && v.complete() }
+
 // data returns the next offset from off on where bytes were written (or may have been), and size if there is none.
 func (v *view) data(off int64) int64 { return v.seek(off, true) }
 
