@@ -108,6 +108,7 @@ const (
 	itemPart     item = 8  // the record is a part of what does not fit into one
 	itemPartial  item = 10 // itemConflict of a version of which bytes are gone
 	itemMoved    item = 11 // of an itemPending just before: where its file went
+	itemSent     item = 12 // of an itemNode just before: which contents the store may have of it
 	itemSeq      item = 6  // sequence numbers of changes up to this one are used, in this epoch
 )
 
@@ -143,6 +144,7 @@ type nodeRecord struct {
 	conflict    string
 	xattrs      map[string][]byte
 	content     *contentRecord
+	sent        sent
 }
 
 type contentRecord struct {
@@ -198,6 +200,12 @@ func (e *encoder) node(r *nodeRecord) {
 	}
 	if r.kind == kindSpecial {
 		e.uint(uint64(r.rdev))
+	}
+	if r.content != nil && r.sent != (sent{}) {
+		e.item(itemSent)
+		e.uint(r.ino)
+		e.uint(r.sent.first)
+		e.uint(r.sent.last)
 	}
 }
 

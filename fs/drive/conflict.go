@@ -131,8 +131,8 @@ func (d *Drive) isUploadOf(f *file, key string, info fs.Info) bool {
 	if path, ok := f.path(); ok && path == key && f.m.at.key == "" {
 		return d.pending[keyed{key, false}] != nil
 	}
-	now := f.m.get().content
-	return f.m.at.key == key && now != nil && info.WriteID == d.writeID(key, now.gen)
+	now, is := f.m.get().content, d.genOf(info.WriteID, key)
+	return f.m.at.key == key && now != nil && is != 0 && f.m.get().sent.has(is, now.gen)
 }
 
 // found reports whether the store has a version that this drive has written over at, though it was never told so. Then the file's

@@ -37,6 +37,17 @@ func TestMovedWhileUploaded(t *testing.T) {
 			p.mkdir("a")
 			p.write("a/f", []byte("in it"), false)
 		},
+		"rename, and another change": func(p program) {
+			p.rename("a", "b")
+			p.edit("b", "changed")
+		},
+		"rename, another change and another": func(p program) {
+			p.rename("a", "b")
+			p.edit("b", "changed")
+			p.rename("b", "c")
+			p.edit("c", "changed")
+			p.rename("c", "b")
+		},
 		"copy": func(p program) { p.copy("a", "b") },
 		"copy, and another change": func(p program) {
 			p.copy("a", "b")

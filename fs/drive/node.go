@@ -1,6 +1,7 @@
 package drive
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"syscall"
@@ -56,6 +57,7 @@ type more struct {
 	local        bool     // dir: was made here, and the store has nothing below it but what this drive put there
 	conflict     string   // path of the file of which this is the losing version
 	last         string   // the path it had when its name went
+	sent         sent     // file: over the version at which meta.at is
 }
 
 // content is one committed state of a file's bytes: layers over meta.at. It does not change.
@@ -63,6 +65,22 @@ type content struct {
 	stack []*layer
 	size  int64
 	gen   uint64 // names it
+}
+
+// sent are the numbers of the contents that a file had, one after the other, over a version in the store while it had the key of that
+// version. The store may have any of them there without this drive having been told. Zero is the number of the present content.
+type sent struct{ first, last uint64 }
+
+// has reports whether gen is among them; now is the number of the present content.
+func (s sent) has(gen, now uint64) bool { return gen >= cmp.Or(s.first, now) && gen <= cmp.Or(s.last, now) }
+
+// sentBefore returns the same for a copy that is made of a file now.
+func (m *meta) sentBefore() sent {
+	x := m.get()
+	if x.content == nil {
+		return sent{}
+	}
+	return sent{cmp.Or(x.sent.first, x.content.gen), cmp.Or(x.sent.last, x.content.gen)}
 }
 
 // get returns more for reading.

@@ -175,6 +175,9 @@ func (t *tx) leave(n inode) {
 		at := x.m.at
 		at.key = k.key
 		t.setAt(n, at)
+		if c := x.m.get().content; c != nil {
+			x.m.edit(func(m *more) { m.sent.last = c.gen })
+		}
 	}
 }
 
@@ -184,6 +187,9 @@ func (t *tx) setAt(n inode, at base) {
 	x := n.meta()
 	t.displace(x.m.at.key, n, false)
 	t.displace(at.key, n, true)
+	if x.m.at.version != at.version && x.m.get().sent != (sent{}) {
+		x.m.edit(func(m *more) { m.sent = sent{} })
+	}
 	x.m.at = at
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -277,6 +278,18 @@ func (d *Drive) writePrefix(key string) string {
 func (d *Drive) isOurs(id, key string) bool {
 	prefix := d.writePrefix(key) + "."
 	return len(id) > len(prefix) && id[:len(prefix)] == prefix
+}
+
+// genOf returns what a write of this drive to key is named by, 0 if id is of another.
+func (d *Drive) genOf(id, key string) uint64 {
+	if !d.isOurs(id, key) {
+		return 0
+	}
+	gen, err := strconv.ParseUint(id[len(d.writePrefix(key))+1:], 16, 64)
+	if err != nil {
+		return 0
+	}
+	return gen
 }
 
 // put uploads contents.

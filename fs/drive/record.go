@@ -21,7 +21,7 @@ func (d *Drive) recordOf(n inode) *nodeRecord {
 		ino: x.ino, name: m.name, kind: n.kind(), mode: m.mode, uid: m.uid, gid: m.gid, size: m.size,
 		times: [4]int64{more.atime, m.mtime, m.ctime, more.btime}, version: m.version, at: m.at, metaDirty: m.metaDirty, untold: m.untold,
 		local: more.local, id: more.id, link: more.link, rdev: more.rdev, origin: more.origin, moved: more.moved, conflict: more.conflict,
-		xattrs: more.xattrs,
+		xattrs: more.xattrs, sent: more.sent,
 	}
 	if m.parent != nil {
 		r.parent = m.parent.ino
@@ -88,6 +88,11 @@ func (r *replay) apply(rec journal.Record) error {
 		case itemNode:
 			n := d.node()
 			r.nodes[n.ino] = n
+		case itemSent:
+			ino, which := d.uint(), sent{d.uint(), d.uint()}
+			if n := r.nodes[ino]; n != nil {
+				n.sent = which
+			}
 		case itemGone:
 			delete(r.nodes, d.uint())
 		case itemPending:
@@ -210,7 +215,7 @@ func (r *replay) fill(n inode, rec *nodeRecord) {
 	}
 	m.edit(func(x *more) {
 		x.atime, x.btime, x.id, x.link, x.rdev, x.origin, x.moved = rec.times[0], rec.times[3], rec.id, rec.link, rec.rdev, rec.origin, rec.moved
-		x.local, x.conflict, x.xattrs = rec.local, rec.conflict, maps.Clone(rec.xattrs)
+		x.local, x.conflict, x.xattrs, x.sent = rec.local, rec.conflict, maps.Clone(rec.xattrs), rec.sent
 	})
 	if x, ok := n.(*dir); ok && rec.local {
 		x.complete = true // and listed never: the store is asked when it can be

@@ -340,6 +340,7 @@ func (d *Drive) Copy(ctx context.Context, src, dst string) (out fs.Replaced, err
 		if v.at.version != "" && (!v.complete() || f.m.untold != 0) {
 			t.setAt(f, v.at)
 			f.m.metaDirty = true // what the store copies has the attributes of the other
+			f.m.edit(func(m *more) { m.sent = from.m.sentBefore() })
 		}
 		t.attach(x, f, name, settleAfter)
 		t.record(fs.OpCreate, f, fs.Change{})
