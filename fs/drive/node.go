@@ -72,7 +72,9 @@ type content struct {
 type sent struct{ first, last uint64 }
 
 // has reports whether gen is among them; now is the number of the present content.
-func (s sent) has(gen, now uint64) bool { return gen >= cmp.Or(s.first, now) && gen <= cmp.Or(s.last, now) }
+func (s sent) has(gen, now uint64) bool {
+	return gen >= cmp.Or(s.first, now) && gen <= cmp.Or(s.last, now)
+}
 
 // sentBefore returns the same for a copy that is made of a file now.
 func (m *meta) sentBefore() sent {

@@ -358,6 +358,7 @@ func (d *Drive) wrote(ctx context.Context, j *job, info fs.Info, err error) erro
 	d.heard(err)
 	switch {
 	case err == nil:
+		j.oldMeta = j.unsure && j.m.metaDirty && j.differs(info) // the store may answer for an earlier try
 		return d.stored(j, info)
 	case isCondition(err):
 		return d.conflict(ctx, j)

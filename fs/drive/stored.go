@@ -68,8 +68,9 @@ func (t *tx) stored(j *job, info fs.Info, c *contents) error {
 	}
 	f, ok := j.n.(*file)
 	if !ok {
-		t.setAt(j.n, at)
-		t.setPending(j.keyed, nil)
+		if t.setAt(j.n, at); !m.metaDirty {
+			t.setPending(j.keyed, nil)
+		}
 		return nil
 	}
 	f.checked = t.now
