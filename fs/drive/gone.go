@@ -19,7 +19,7 @@ func (d *Drive) reconcileGone(ctx context.Context, j *job) error {
 		return d.settled(j)
 	}
 	if j.trash && !j.dir {
-		if err := d.toTrash(ctx, j); err != nil {
+		if again, err := d.toTrash(ctx, j); again || err != nil {
 			return err
 		}
 	}

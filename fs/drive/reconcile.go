@@ -83,7 +83,7 @@ func (d *Drive) reconcile(ctx context.Context, k keyed) error {
 	defer d.endJob(j)
 	if j.n == nil {
 		d.endUpload(ctx, k)
-	} else if err := d.toTrashFirst(ctx, j); err != nil {
+	} else if again, err := d.toTrashFirst(ctx, j); again || err != nil {
 		return err
 	}
 	switch n := j.n.(type) {

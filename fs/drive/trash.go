@@ -25,7 +25,8 @@ func (t *tx) trash(k keyed) {
 	}
 }
 
-// lastOf returns the key under which the store has the last version of the file whose path is k, "" if it has none. The caller holds mu.
+// lastOf returns the key under which the store has, or may have, the last version of the file whose path is k, "" if it has none. The caller
+// holds mu.
 func (d *Drive) lastOf(k keyed) string {
 	if k.dir {
 		return ""
@@ -33,17 +34,17 @@ func (d *Drive) lastOf(k keyed) string {
 	if from := d.movedFrom(k.key); from != "" {
 		return from
 	}
-	if p := d.pending[k]; p != nil && p.have != "" && p.to == "" && !p.trash {
+	if p := d.pending[k]; p != nil && p.mayBeThere() && p.to == "" && !p.trash {
 		return k.key
 	}
 	return ""
 }
 
-// movedFrom returns the key under which the store has the last version of the file at path, if that was moved there, and the store was not
+// movedFrom returns the key under which the store has, or may have, the last version of the file at path, if that was moved there, and the store was not
 // told yet; "" otherwise. The caller holds mu.
 func (d *Drive) movedFrom(path string) string {
 	from := d.moved[path]
-	if p := d.pending[keyed{key: from}]; p != nil && p.to == path && p.have != "" && !p.trash {
+	if p := d.pending[keyed{key: from}]; p != nil && p.to == path && p.mayBeThere() && !p.trash {
 		return from
 	}
 	return ""
@@ -133,15 +134,21 @@ func (t *tx) uploaded(j *job) {
 	t.setTo(j.keyed, "")
 }
 
-// toTrashFirst copies what is about to be overwritten, if it is the last version of a file that was moved from there, and removed then.
-func (d *Drive) toTrashFirst(ctx context.Context, j *job) error {
-	if !j.trash || j.to == "" || j.have == "" {
-		return nil
+// toTrashFirst copies what is about to be overwritten, if it is the last version of a file that was moved from there, and removed then. It
+// reports whether the job is to be begun again.
+func (d *Drive) toTrashFirst(ctx context.Context, j *job) (again bool, err error) {
+	if !j.trash || j.to == "" || j.have == "" && !j.unsure {
+		return false, nil
 	}
-	if err := d.toTrash(ctx, j); err != nil {
-		return err
+	if j.have == "" {
+		again, err = d.trashed(ctx, j)
+	} else {
+		again, err = d.toTrash(ctx, j)
 	}
-	return d.settle("trash", j.key, func(t *tx) error {
+	if again || err != nil {
+		return again, err
+	}
+	return false, d.settle("trash", j.key, func(t *tx) error {
 		if p := t.d.pending[j.keyed]; p != nil && p.have == j.have {
 			t.setTo(j.keyed, nobody)
 		}
@@ -149,25 +156,53 @@ func (d *Drive) toTrashFirst(ctx context.Context, j *job) error {
 	})
 }
 
-// toTrash copies what is about to be removed, under the name by which it was.
-func (d *Drive) toTrash(ctx context.Context, j *job) error {
+// toTrash copies what is about to be removed, under the name by which it was. It reports whether the store has another version of that by
+// now, so that the job is to be begun again.
+func (d *Drive) toTrash(ctx context.Context, j *job) (again bool, err error) {
 	name := j.key
 	if j.to != "" {
 		name = j.to
 	}
 	dst := fmt.Sprintf("%s%s/%08x/%s", trashPrefix, time.Now().UTC().Format(trashDay), uint32(hash(string(j.have))), name)
 	d.hook("store:trash:before")
-	_, err := d.backend.Copy(ctx, j.key, dst, fs.CopyOptions{SrcVersion: j.have})
+	_, err = d.backend.Copy(ctx, j.key, dst, fs.CopyOptions{SrcVersion: j.have})
 	d.heard(err)
 	d.hook("store:trash:after")
 	if err != nil && isCondition(err) {
-		return nil // the removal will find out
+		return d.trashed(ctx, j) // if not, the removal will find out what is there
 	}
 	if kind := fs.KindOf(err); err != nil && (kind == fs.NameTooLong || kind == fs.Unsupported) {
 		d.log.Warn("what is removed cannot be kept in the trash", "key", j.key, "error", err)
-		return nil
+		return false, nil
 	}
-	return err
+	return false, err
+}
+
+// trashed reports whether a write whose answer was lost has put a version of what was removed under the job's key, and notes it: that is the
+// one to be kept.
+func (d *Drive) trashed(ctx context.Context, j *job) (is bool, err error) {
+	if !j.unsure {
+		return false, nil
+	}
+	info, err := d.stat(ctx, j.key)
+	switch {
+	case err != nil && fs.KindOf(err) == fs.NotExist:
+		return false, nil
+	case err != nil:
+		return false, err
+	case info.Version == j.have, !d.isOurs(info.WriteID, j.key), j.n != nil && info.WriteID == d.writeID(j.key, j.gen):
+		return false, nil
+	}
+	if err := d.rebased(nil, j.key, info); err != nil {
+		return false, err
+	}
+	return true, d.settle("trash", j.key, func(t *tx) error {
+		if p := t.d.pending[j.keyed]; p != nil && (p.have == j.have || p.have == info.Version) {
+			p := t.edit(j.keyed)
+			p.have, p.due = info.Version, time.Now()
+		}
+		return nil
+	})
 }
 
 // emptyTrash removes what was removed before keep ago. It returns how many keys.
