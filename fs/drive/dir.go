@@ -17,6 +17,7 @@ type dir struct {
 	listed   time.Time // when the store was last asked for all names; zero = never
 	loading  *load     // under way; nil = none is
 	complete bool      // children are all there is, as of listed
+	replayed bool      // they are complete as far as the journal knows: what others had put there may be written down
 	left     uint64    // how many names were taken away
 	dressed  bool      // the store was asked for the attributes of its marker
 	edits    uint64    // how often anything was changed of what is written down of children

@@ -114,7 +114,7 @@ func (d *Drive) keepListing(x *dir) (edits uint64) {
 	}
 	d.mu.RLock()
 	path, known := x.path()
-	known = known && x.complete && !x.m.get().moved
+	known = known && x.complete && !x.replayed && !x.m.get().moved
 	left, edits := x.left, x.edits
 	names := slices.Collect(maps.Keys(x.children))
 	d.mu.RUnlock()
@@ -211,6 +211,9 @@ func (d *decoder) child(dir string) (fs.Info, untold) {
 	return info, untold(bits / childUntold)
 }
 
+// lacks reports whether what is written down of the directory may have names that it has not. The caller holds Drive.mu.
+func (x *dir) lacks() bool { return (!x.complete || x.replayed) && !x.m.get().moved }
+
 // restore gives a directory that was never listed by this process, or whose children were let go of, what it was known to have.
 func (x *dir) restore() {
 	d := x.d
@@ -219,7 +222,7 @@ func (x *dir) restore() {
 	}
 	d.mu.RLock()
 	path, ok := x.path()
-	ok = ok && !x.complete && !x.m.get().moved && !d.closed
+	ok = ok && x.lacks() && !d.closed
 	d.mu.RUnlock()
 	if !ok {
 		return
@@ -239,7 +242,7 @@ func (x *dir) restore() {
 		return
 	}
 	if err := d.settle("restore", path, func(t *tx) error {
-		if now, ok := x.path(); ok && now == path && !x.complete && !x.m.get().moved {
+		if now, ok := x.path(); ok && now == path && x.lacks() {
 			t.restore(x, children, gone)
 		}
 		return nil
@@ -266,7 +269,7 @@ func (t *tx) restore(x *dir, children []restored, gone map[string]bool) {
 		}
 	}
 	t.after = append(t.after, func() {
-		x.complete = true
+		x.complete, x.replayed = true, false
 		x.evicted.Store(false)
 	})
 	x.regainAll()

@@ -363,7 +363,7 @@ func (t *tx) listed(x *dir, l *load, key string) {
 		t.missed(x, l)
 	}
 	t.after = append(t.after, func() {
-		x.complete, x.listed = true, time.Now()
+		x.complete, x.replayed, x.listed = true, false, time.Now()
 		x.evicted.Store(false)
 		t.d.keeper.keep(x)
 	})

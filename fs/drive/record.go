@@ -218,7 +218,7 @@ func (r *replay) fill(n inode, rec *nodeRecord) {
 		x.local, x.conflict, x.xattrs, x.sent = rec.local, rec.conflict, maps.Clone(rec.xattrs), rec.sent
 	})
 	if x, ok := n.(*dir); ok && rec.local {
-		x.complete = true // and listed never: the store is asked when it can be
+		x.complete, x.replayed = true, true // and listed never: the store is asked when it can be
 	}
 }
 

@@ -139,6 +139,43 @@ func startWithoutStore(t *testing.T, kill bool) {
 	r.must("Close", r.d.Close(r.ctx))
 }
 
+// TestStartWithoutStoreMade starts without the store where others have put something into a folder that was made here: it is shown with what
+// the journal knows, also when something was written there meanwhile and the daemon has started once more.
+func TestStartWithoutStoreMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRestarts(t)
+		r.mkdir("made")
+		r.write("made/own", []byte("own"), false)
+		r.must("Wait", r.d.Wait(r.ctx))
+		r.b.Inject("made/theirs", []byte("theirs"), fs.WriteOptions{})
+		r.b.Inject("made/removed", []byte("removed"), fs.WriteOptions{})
+		time.Sleep(DefaultNamesTTL)
+		r.all()
+		r.remove("made/removed")
+		r.must("Wait", r.d.Wait(r.ctx))
+		want := tree{
+			"a": "text of a", "b": "text of b", "dir/": "", "dir/c": "text of dir/c", "dir/deep/": "", "dir/deep/d": "text of dir/deep/d",
+			"dir/deep/e": "text of dir/deep/e", "made/": "", "made/own": "own", "made/theirs": "theirs",
+		}
+		time.Sleep(2 * keepAfter)
+		r.away.Store(true)
+		r.restart(true)
+		r.write("made/new", []byte("new"), true)
+		want["made/new"] = "new"
+		time.Sleep(2 * keepAfter)
+		r.restart(true)
+		r.want("with the store away after two restarts", want.String())
+		r.away.Store(false)
+		r.must("Wait", r.d.Wait(r.ctx))
+		time.Sleep(DefaultNamesTTL)
+		r.must("remove", r.b.Remove(r.ctx, "made/theirs", fs.RemoveOptions{}))
+		delete(want, "made/theirs")
+		time.Sleep(DefaultNamesTTL)
+		r.want("when the store is back", want.String())
+		r.must("Close", r.d.Close(r.ctx))
+	})
+}
+
 // must fails the test for an error that is of none of the given kinds.
 func (r *restarts) must(what string, err error, kinds ...fs.Kind) {
 	r.t.Helper()
