@@ -195,12 +195,30 @@ func (x *dir) isFresh() bool {
 		return true
 	case !x.complete:
 		return false
-	case time.Since(x.listed) < x.d.opts.NamesTTL, x.d.isOffline():
+	case x.d.isOffline():
+		return true
+	case x.m.get().moved:
+		return false
+	case !x.isOld():
 		return true
 	}
 	path, _ := x.path()
 	_, moving := x.d.movingFrom(path)
 	return moving
+}
+
+// isOld reports whether the store may have, or lack, names by now that the directory has not. The caller holds Drive.mu.
+func (x *dir) isOld() bool { return !x.complete || time.Since(x.listed) >= x.d.opts.NamesTTL }
+
+// adoptAll has the moved directory know all that the store has at its old place. Without the store it fails, also where what is known serves.
+func (x *dir) adoptAll(ctx context.Context) error {
+	if err := x.fresh(ctx, ""); err != nil || !x.isMoved() {
+		return err
+	}
+	if _, why := x.d.reach.away(); why != nil {
+		return why
+	}
+	return &fs.Error{Op: "list", Path: x.where(), Kind: fs.Busy, Hint: "it is asked again"}
 }
 
 // excuse forgives a failure to ask the store where something is known.

@@ -54,7 +54,7 @@ type more struct {
 	content      *content // file: committed bytes that the store does not have yet
 	origin       string   // dir: where its children are in the store
 	moved        bool     // dir: origin is valid, the children are to be moved
-	local        bool     // dir: was made here, and the store has nothing below it but what this drive put there
+	local        bool     // dir: was made here, or moved when all was known: the journal knows all children but what others put there since
 	conflict     string   // path of the file of which this is the losing version
 	last         string   // the path it had when its name went
 	sent         sent     // file: over the version at which meta.at is

@@ -145,7 +145,7 @@ func (d *Drive) expire(key string) error {
 // reconcileDir makes a directory's marker, after its children were found if it was moved before they were known.
 func (d *Drive) reconcileDir(ctx context.Context, j *job, x *dir) error {
 	if j.m.get().moved {
-		return x.fresh(ctx, "")
+		return x.adoptAll(ctx)
 	}
 	marker, marks := fs.As[fs.Marker](d.backend)
 	dirty := j.m.metaDirty

@@ -167,12 +167,13 @@ func (m *move) exchange(t *tx) {
 	t.record(fs.OpRename, m.old, fs.Change{OldPath: fs.Path(b)})
 }
 
-// leaveBelow is leave for all below a directory that is about to be moved. What is not known of it is found where it was before.
+// leaveBelow is leave for all below a directory that is about to be moved. What is not known of it is found where it was before: so is
+// what others have put there since it was listed, if that is long ago.
 func (t *tx) leaveBelow(x *dir) {
-	if m := x.m.get(); !x.complete && !m.moved {
+	if m := x.m.get(); x.isOld() && !m.moved {
 		key, _ := x.path()
 		t.touch(x)
-		x.m.edit(func(m *more) { m.origin, m.moved = key, true })
+		x.m.edit(func(m *more) { m.origin, m.moved, m.local = key, true, m.local || x.complete })
 		t.d.noteOrigin(key, 1)
 		t.undo = append(t.undo, func() { t.d.noteOrigin(key, -1) })
 	}
