@@ -115,6 +115,35 @@ func bucketLosesNothing(t *testing.T, b *bucketdrive.Drive) {
 	}
 }
 
+// TestFsckCountsDamage damages what is cached between two starts: fsck says how much it has dropped.
+func TestFsckCountsDamage(t *testing.T) {
+	b := bucketdrive.New(t, bucketdrive.Options{})
+	b.Start(t)
+	writeFiles(t, b.Daemon.Mount, map[string][]byte{}, "cached", 1)
+	b.Settle(t)
+	if err := b.Daemon.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := filepath.Glob(filepath.Join(b.Opts.Box.Home, "cache", "jupyter-drive", "blocks", "contents", "*", "*", "*.data"))
+	if err != nil || len(data) != 1 {
+		t.Fatalf("cached are %v, %v; want one file", data, err)
+	}
+	f, err := os.OpenFile(data[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("damaged"), 100); errors.Join(err, f.Close()) != nil {
+		t.Fatal(err)
+	}
+	b.Start(t)
+	if code, out := b.Command(t, "fsck"); code != 0 || !strings.Contains(out, "of it damaged") || strings.Contains(out, " 0 B of it damaged") {
+		t.Errorf("fsck = %d %s", code, out)
+	}
+	if err := b.Daemon.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDriveCheck tries a bucket that is right, and some that are not.
 func TestDriveCheck(t *testing.T) {
 	b := bucketdrive.New(t, bucketdrive.Options{})

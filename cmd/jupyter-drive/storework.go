@@ -105,9 +105,13 @@ func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell
 	if !ok {
 		return r, fail(exitNotFound, "it was just removed")
 	}
+	checked, err := d.checkCache(ctx, c) // first: the drive drops what is damaged too, and does not count it
+	if err != nil {
+		return r, err
+	}
 	found, seen, err := b.Fsck(ctx, func(p drive.Progress) { tell(news{Drive: name, Files: p.Files, Bytes: p.Bytes}) })
 	now := b.Status()
-	r = fsckResult{Drive: name, Files: seen.Files, Dirs: seen.Dirs, Pending: now.Pending}
+	r = fsckResult{Drive: name, Files: seen.Files, Dirs: seen.Dirs, Bytes: checked.Bytes, Damaged: checked.Damaged, Pending: now.Pending}
 	switch {
 	case isAway(err):
 		r.Error = err.Error()
@@ -119,16 +123,19 @@ func (d *daemon) fsckDrive(ctx context.Context, name string, c driveConfig, tell
 		r.Error = now.Refused.Error()
 	}
 	r.note(found)
+	return r, nil
+}
+
+// checkCache checks what is cached of a drive.
+func (d *daemon) checkCache(ctx context.Context, c driveConfig) (checked blockcache.Checked, err error) {
 	d.mu.Lock()
 	cache := d.stores.cache
 	d.mu.Unlock()
 	id, err := c.bucketID()
 	if err != nil || cache == nil {
-		return r, err
+		return checked, err
 	}
-	checked, err := cache.Check(ctx, id.String())
-	r.Bytes, r.Damaged = checked.Bytes, checked.Damaged
-	return r, err
+	return cache.Check(ctx, id.String())
 }
 
 // note adds what was found. That the store does not answer is no finding.
