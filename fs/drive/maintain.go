@@ -19,8 +19,8 @@ type Progress struct {
 	Bytes       int64 // fetched by Warm, checked by Fsck
 }
 
-// Warm fetches everything at and below a path, "" for the whole drive, into the cache. told, if not nil, is called now and then. A file
-// larger than the cache is left out.
+// Warm fetches everything at and below a path, "" for the whole drive, into the cache, and asks for what a listing does not tell: modes, times and
+// what is a symbolic link. told, if not nil, is called now and then. Of a file larger than the cache the contents are left out.
 func (d *Drive) Warm(ctx context.Context, rel string, told func(Progress)) (p Progress, err error) {
 	if d.opts.Cache == nil || d.opts.Pool == nil {
 		return p, fail("warm", rel, fs.Unsupported)
@@ -35,6 +35,10 @@ func (d *Drive) Warm(ctx context.Context, rel string, told func(Progress)) (p Pr
 			return nil
 		}
 		p.Files++
+		f, err := f.toldAll(ctx)
+		if f == nil || err != nil {
+			return err
+		}
 		return d.warm(ctx, f, func(n int64) {
 			p.Bytes += n
 			told(p)

@@ -187,7 +187,7 @@ func TestRequests(t *testing.T) {
 				p.must("Warm", err)
 			}
 			p.read("data/file 00000")
-		}, map[string]int{"list": 2, "read": 1})
+		}, map[string]int{"list": 2, "read": 1, "stat": 1})
 	})
 	t.Run("close, then chmod and utimes", func(t *testing.T) {
 		requests(t, mem.NewBackend(mem.BackendOptions{}), func(p program) {

@@ -120,6 +120,19 @@ func (f *file) ask(ctx context.Context, key string, at base) (now inode, moved b
 	return now, moved, err
 }
 
+// toldAll asks for all that the store has not told of the file. It returns the file that has the name then, nil if none has.
+func (f *file) toldAll(ctx context.Context) (*file, error) {
+	f.d.mu.RLock()
+	needs := f.m.untold
+	f.d.mu.RUnlock()
+	if needs == 0 {
+		return f, nil
+	}
+	n, err := f.revalidate(ctx, needs)
+	now, _ := n.(*file)
+	return now, err
+}
+
 // surely makes sure, as far as the store can be asked, that what is to be changed without being opened is a file.
 func (f *file) surely(ctx context.Context, op string) error {
 	f.d.mu.RLock()

@@ -224,6 +224,33 @@ func (p program) wantStored(b *mem.Backend, dir string, mode uint32) {
 	}
 }
 
+// TestWarmAsksForAll has all asked for of a folder that others have filled, before a program that takes what it is shown for the truth.
+func TestWarmAsksForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, b, o := untoldDrive(t)
+		p.must("Close", p.d.Close(p.ctx))
+		p.d = open(t, withCache(t, Options{Backend: b}))
+		before := b.Requests()["stat"]
+		for range 2 {
+			_, err := p.d.Warm(p.ctx, "top", nil)
+			p.must("warm", err)
+		}
+		if n := b.Requests()["stat"] - before; n != 5 {
+			t.Errorf("%d objects were asked for, want each of the 5 once", n)
+		}
+		for path, want := range map[string]uint32{
+			"top/small": fs.ModeFile | o.Mode, "top/large": fs.ModeFile | o.Mode, "top/deep/link": fs.ModeSymlink | 0o777, "top/deep/fifo": fs.ModeFIFO | 0o640,
+		} {
+			n, err := nodeAt(p.ctx, p.d, path)
+			p.must("lookup of "+path, err)
+			if a, err := n.Attr(p.ctx); err != nil || a.Mode != want || a.Type() == fs.File && !a.Mtime.Equal(o.ModTime) {
+				t.Errorf("%s has mode %o and time %v, %v, want %o, %v", path, a.Mode, a.Mtime, err, want, o.ModTime)
+			}
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
 // TestUntoldType opens symbolic links and special files that were moved before anybody had looked at them.
 func TestUntoldType(t *testing.T) {
 	moves := map[string]func(p program){
