@@ -252,13 +252,7 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 	t.touch(n)
 	x := n.meta()
 	m := &x.m
-	stored := false
-	if set.Mode != nil && m.mode&fs.ModePerm != *set.Mode&fs.ModePerm {
-		m.mode, stored = m.mode&fs.ModeType|*set.Mode&fs.ModePerm, true
-	}
-	if set.Mode != nil && m.untold&untoldMode != 0 {
-		m.untold, stored = m.untold&^untoldMode, true
-	}
+	stored := m.setMode(set.Mode)
 	if set.UID != nil {
 		m.uid = *set.UID
 	}
@@ -269,9 +263,7 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 		m.edit(func(m *more) { m.atime = set.Atime.UnixNano() })
 	}
 	if set.Mtime != nil {
-		stored = stored || m.mtime != set.Mtime.UnixNano() || m.untold&untoldTime != 0
-		m.mtime = set.Mtime.UnixNano()
-		m.untold &^= untoldTime
+		stored = m.setTime(set.Mtime.UnixNano()) || stored
 		if f, ok := n.(*file); ok && f.live != nil {
 			f.live.mtime = m.mtime
 		}
@@ -285,6 +277,23 @@ func (t *tx) apply(n inode, set fs.SetAttr) {
 		m.metaDirty = true
 		t.want(n)
 	}
+}
+
+// setMode sets the permissions, unless mode is nil. It reports whether the store is to be told.
+func (m *meta) setMode(mode *uint32) bool {
+	if mode == nil {
+		return false
+	}
+	before, untold := m.mode, m.untold
+	m.mode, m.untold = m.mode&fs.ModeType|*mode&fs.ModePerm, m.untold&^untoldMode
+	return m.mode&fs.ModePerm != before&fs.ModePerm || m.untold != untold
+}
+
+// setTime sets when the contents were changed. It reports whether the store is to be told.
+func (m *meta) setTime(at int64) bool {
+	before, untold := m.mtime, m.untold
+	m.mtime, m.untold = at, m.untold&^untoldTime
+	return at != before || m.untold != untold
 }
 
 // init makes self a new inode of this drive's own making. The caller holds Drive.mu.
