@@ -33,6 +33,7 @@ type machine struct {
 
 	evicts bool // the drive lets go of all that it can between two steps, and loses its state now and then
 	shed   int  // how many nodes it has let go of
+	names  int  // how many a directory can have of files, and of directories
 }
 
 // pair is a file that is open on both sides.
@@ -42,7 +43,7 @@ type pair struct {
 }
 
 func newMachine(t *testing.T, seed uint64, o Options, bo mem.BackendOptions) *machine {
-	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 7)), b: mem.NewBackend(bo), o: o, oracle: mem.New(mem.Options{})}
+	m := &machine{t: t, rng: rand.New(rand.NewPCG(seed, 7)), b: mem.NewBackend(bo), o: o, oracle: mem.New(mem.Options{}), names: 4}
 	m.o.Backend = m.b
 	m.o.State = memoryDir(t)
 	m.start()
@@ -59,7 +60,7 @@ func (m *machine) start() {
 	m.o = m.d.opts
 }
 
-func (m *machine) name() string { return string(rune('a' + m.rng.IntN(4))) }
+func (m *machine) name() string { return string(rune('a' + m.rng.IntN(m.names))) }
 
 func (m *machine) path() string {
 	p := m.name()
