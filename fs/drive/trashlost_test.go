@@ -2,6 +2,7 @@ package drive
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -48,12 +49,12 @@ func TestTrashAnswerLost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var p program
-				armed, done := false, make(chan struct{})
+				var armed atomic.Bool
+				done := make(chan struct{})
 				b := mem.NewBackend(mem.BackendOptions{After: func(_ context.Context, r mem.Request) error {
-					if !armed || r.Op != "put" || r.Key != "a" {
+					if r.Op != "put" || r.Key != "a" || !armed.CompareAndSwap(true, false) {
 						return nil
 					}
-					armed = false
 					c.then(p)
 					close(done)
 					return &fs.Error{Kind: fs.UnknownOutcome}
@@ -64,7 +65,7 @@ func TestTrashAnswerLost(t *testing.T) {
 					p.must("Wait", p.d.Wait(p.ctx))
 				}
 				p.write("a", []byte("new"), false)
-				armed = true
+				armed.Store(true)
 				<-done
 				p.must("Wait", p.d.Wait(p.ctx))
 				p.wantTree("at the end", c.left)
