@@ -365,11 +365,7 @@ func (c *contents) save(ctx context.Context, byDrive bool) error {
 		old := f.m.get().content
 		f.m.size, f.m.mtime, f.m.ctime, f.m.version = f.live.size, f.live.mtime, t.now, f.live.version
 		f.m.untold &^= untoldTime
-		f.m.edit(func(m *more) {
-			if m.content = fin; old != nil && m.sent.first == 0 && f.m.at.version != "" {
-				m.sent.first = old.gen
-			}
-		})
+		f.m.saved(fin)
 		wait := settleAfter
 		if f.writers > 0 && !byDrive {
 			wait = idleAfter

@@ -107,12 +107,20 @@ func (t *tx) place(x *dir, n inode, name string) {
 	m.parent, m.name = x, name
 	t.put(x, name, n)
 	x.note(name)
-	if key := m.at.key; key != "" {
-		if path, _ := n.meta().path(); path == key { // it has come back
-			at := m.at
-			at.key = ""
-			t.setAt(n, at)
-		}
+	t.comeBack(n)
+}
+
+// comeBack works in that n may have got the path again under which the store has it.
+func (t *tx) comeBack(n inode) {
+	m := &n.meta().m
+	if m.at.key == "" {
+		return
+	}
+	if path, _ := n.meta().path(); path == m.at.key {
+		at := m.at
+		at.key = ""
+		t.setAt(n, at)
+		m.sendAgain()
 	}
 }
 

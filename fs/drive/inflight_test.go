@@ -117,3 +117,80 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, late time
 	}
 	p.must("Close", p.d.Close(p.ctx))
 }
+
+// TestCopiedOnceBack copies a file that was changed, moved, changed and moved back while it is being uploaded, and the answer is lost: the copy
+// finds its bytes in what was uploaded.
+func TestCopiedOnceBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p program
+		armed := false
+		b := mem.NewBackend(mem.BackendOptions{After: func(_ context.Context, r mem.Request) error {
+			if !armed || r.Op != "put" || r.Key != "a" {
+				return nil
+			}
+			armed = false
+			p.copy("a", "b")
+			return &fs.Error{Kind: fs.UnknownOutcome}
+		}})
+		p = program{t, t.Context(), open(t, Options{Backend: b})}
+		text := noise(100 << 10)
+		p.write("a", text, false)
+		p.must("Wait", p.d.Wait(p.ctx))
+		p.edit("a", "first")
+		p.rename("a", "c")
+		p.edit("c", "second")
+		p.rename("c", "a")
+		copy(text[1000:], "second")
+		armed = true
+		p.must("Wait", p.d.Wait(p.ctx))
+		for _, path := range []string{"a", "b"} {
+			if data, _, _ := b.Contents(path); !bytes.Equal(data, text) || armed {
+				t.Errorf("the store has %d other bytes as %s", len(data), path)
+			}
+		}
+		p.must("Close", p.d.Close(p.ctx))
+	})
+}
+
+// TestOtherFileInItsPlace moves a file and changes it twice, has another one made in its place in between, and others remove or change what
+// the store has there: the new file is not taken for what was uploaded of the old one.
+func TestOtherFileInItsPlace(t *testing.T) {
+	for _, removed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := mem.NewBackend(mem.BackendOptions{})
+			p := program{t, t.Context(), open(t, Options{Backend: b})}
+			p.write("a", bytes.Repeat([]byte("a"), 10<<10), false)
+			p.must("Wait", p.d.Wait(p.ctx))
+			p.copy("a", "copy") // which finds out, so that the new file need not wait for the old one
+			p.rename("a", "b")
+			h := p.openFile("b", fs.OpenReadWrite)
+			for _, text := range []string{"first", "second"} {
+				_, err := h.WriteAt(p.ctx, []byte(text), 1000)
+				p.must("write", errors.Join(err, h.Flush(p.ctx)))
+				if text == "first" {
+					p.write("a", bytes.Repeat([]byte("z"), 10<<10), false)
+				}
+			}
+			if removed {
+				p.must("Remove", b.Remove(p.ctx, "a", fs.RemoveOptions{}))
+			} else {
+				b.Inject("a", []byte("theirs"), fs.WriteOptions{})
+			}
+			time.Sleep(10 * time.Second)
+			if data, _, _ := b.Contents("a"); len(data) != 10<<10 {
+				t.Errorf("the store has %d bytes as a: the test misses its case", len(data))
+			}
+			if n, err := h.ReadAt(p.ctx, make([]byte, 10), 0); fs.KindOf(err) != fs.Stale {
+				t.Errorf("ReadAt() = %d, %v, want Stale", n, err)
+			}
+			p.must("Release", h.Release(p.ctx))
+			p.must("Wait", p.d.Wait(p.ctx))
+			for _, key := range b.Keys("") {
+				if data, _, _ := b.Contents(key); key != "a" && bytes.Contains(data, []byte("zz")) {
+					t.Errorf("%s has bytes of a", key)
+				}
+			}
+			p.must("Close", p.d.Close(p.ctx))
+		})
+	}
+}

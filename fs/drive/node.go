@@ -76,6 +76,31 @@ func (s sent) has(gen, now uint64) bool {
 	return gen >= cmp.Or(s.first, now) && gen <= cmp.Or(s.last, now)
 }
 
+// saved gives a file its next contents, which are not sent to where meta.at is if the file is elsewhere.
+func (m *meta) saved(now *content) {
+	m.edit(func(x *more) {
+		old := x.content
+		x.content = now
+		switch {
+		case m.at.version == "":
+		case old != nil:
+			x.sent.first = cmp.Or(x.sent.first, old.gen)
+			if m.at.key != "" {
+				x.sent.last = cmp.Or(x.sent.last, old.gen)
+			}
+		case m.at.key != "":
+			x.sent = sent{now.gen, now.gen} // none was
+		}
+	})
+}
+
+// sendAgain notes that the file has the key again of the version over which it lies.
+func (m *meta) sendAgain() {
+	if m.get().sent.last != 0 {
+		m.edit(func(x *more) { x.sent.last = 0 })
+	}
+}
+
 // sentBefore returns the same for a copy that is made of a file now.
 func (m *meta) sentBefore() sent {
 	x := m.get()

@@ -197,6 +197,7 @@ func (t *tx) wantBelow(x *dir) {
 		if sub, ok := n.(*dir); ok {
 			t.wantBelow(sub)
 		}
+		t.comeBack(n)
 		t.want(n)
 	}
 }
@@ -248,6 +249,7 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 		at := n.meta().m.at
 		at.key = info.Key
 		t.setAt(n, at)
+		t.comeBack(n)
 	}
 	if !info.Implicit && (p == nil || !t.d.queue.working[old]) { // else what is being written there is not what was listed
 		p := t.edit(old)
