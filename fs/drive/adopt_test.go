@@ -1,8 +1,10 @@
 package drive
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,6 +101,97 @@ func TestMovedWithWhatOthersAdded(t *testing.T) {
 					if data, _, _ := b.Contents(key); strings.HasSuffix(key, "theirs") && string(data) != known[key] {
 						t.Errorf("%s in the store is %q", key, data)
 					}
+				}
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}
+
+// offlineDrive returns a drive with the folder d, which was listed long ago, and an empty one o, after the cable was cut. The answer to an
+// upload of d/new got lost thereby, if it is wanted.
+func offlineDrive(t *testing.T, uploads bool) (p program, b *mem.Backend, back func()) {
+	var store outage
+	b = mem.NewBackend(mem.BackendOptions{Before: store.before, After: func(_ context.Context, r mem.Request) error {
+		if r.Op != "put" || r.Key != "d/new" || !uploads {
+			return nil
+		}
+		uploads = false
+		store.set(errOut)
+		return &fs.Error{Kind: fs.UnknownOutcome}
+	}})
+	p = program{t, t.Context(), open(t, Options{Backend: b, State: memoryDir(t)})}
+	p.mkdir("d")
+	p.mkdir("o")
+	p.write("d/x", []byte("x"), false)
+	p.must("Wait", p.d.Wait(p.ctx))
+	time.Sleep(DefaultNamesTTL)
+	if uploads {
+		p.write("d/new", []byte("new"), false)
+		time.Sleep(time.Minute)
+	}
+	store.set(errOut)
+	if _, err := p.d.Root().Lookup(p.ctx, "nothing"); err == nil || !p.d.isOffline() || uploads {
+		t.Fatalf("Lookup() = %v; the drive takes the store to be there", err)
+	}
+	return p, b, func() { store.set(nil); time.Sleep(time.Hour) }
+}
+
+// TestMovedWithWhatWasUploaded moves a folder after the answer to an upload of a file in it was lost, and removes or moves that file before the
+// store can be asked: it does not come back.
+func TestMovedWithWhatWasUploaded(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then func(*program)
+		want tree
+	}{
+		{"nothing", func(*program) {}, tree{"e/new": "new"}},
+		{"removed", func(p *program) { p.remove("e/new") }, tree{}},
+		{"removed, restart", func(p *program) {
+			p.remove("e/new")
+			p.must("Close", p.d.Close(p.ctx))
+			p.d = open(p.t, p.d.opts)
+		}, tree{}},
+		{"moved", func(p *program) { p.rename("e/new", "e/other") }, tree{"e/other": "new"}},
+		{"removed and made anew", func(p *program) {
+			p.remove("e/new")
+			p.mkdir("d")
+			p.write("d/new", []byte("anew"), false)
+		}, tree{"d/": "", "d/new": "anew"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _, back := offlineDrive(t, true)
+				p.rename("d", "e")
+				c.then(&p)
+				back()
+				p.must("Wait", p.d.Wait(p.ctx))
+				c.want["e/"], c.want["e/x"], c.want["o/"] = "", "x", ""
+				p.wantTree("afterwards", c.want)
+				p.must("Close", p.d.Close(p.ctx))
+			})
+		})
+	}
+}
+
+// TestMovedThenGone removes or replaces a moved folder before the store can be asked what else was in it: what is made in its old place is
+// uploaded.
+func TestMovedThenGone(t *testing.T) {
+	for name, goes := range map[string]func(program){
+		"removed":  func(p program) { p.must("Remove", p.d.Root().Remove(p.ctx, "e", true)) },
+		"replaced": func(p program) { p.rename("o", "e") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, b, back := offlineDrive(t, false)
+				p.rename("d", "e")
+				p.remove("e/x")
+				goes(p)
+				p.mkdir("d")
+				p.write("d/y", []byte("y"), false)
+				back()
+				if s := p.d.Status(); s.Pending > 0 || slices.Contains(b.Keys(""), "d/x") || !slices.Contains(b.Keys(""), "d/y") {
+					t.Errorf("%d keys are pending, the store has %q", s.Pending, b.Keys(""))
 				}
 				p.must("Close", p.d.Close(p.ctx))
 			})

@@ -173,6 +173,9 @@ func (t *tx) unlink(x *dir, name string) {
 // bury lets go of a node that has lost its name for good.
 func (t *tx) bury(n inode) {
 	t.forget(n)
+	if x, ok := n.(*dir); ok {
+		t.endMove(x)
+	}
 	t.noteConflict(n, loser{})
 	t.after = append(t.after, func() {
 		if f, ok := n.(*file); ok && f.handles == 0 {

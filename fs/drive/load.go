@@ -357,7 +357,7 @@ func (x *dir) merge(l *load, key string, page fs.Page, asked int64) error {
 			names = append(names, name)
 		}
 		if last {
-			t.listed(x, l, key)
+			t.listed(x, l)
 		}
 		t.after = append(t.after, func() {
 			if len(l.names) > 0 || !last {
@@ -371,12 +371,9 @@ func (x *dir) merge(l *load, key string, page fs.Page, asked int64) error {
 }
 
 // listed works in that the store has told all names.
-func (t *tx) listed(x *dir, l *load, key string) {
+func (t *tx) listed(x *dir, l *load) {
 	if x.m.get().moved {
-		t.touch(x)
-		x.m.edit(func(m *more) { m.moved, m.origin = false, "" })
-		t.d.noteOrigin(key, -1)
-		t.undo = append(t.undo, func() { t.d.noteOrigin(key, 1) })
+		t.endMove(x)
 	} else if x.regainAll(); x.complete || len(x.children) > len(l.seen) {
 		t.missed(x, l)
 	}

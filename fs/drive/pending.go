@@ -26,16 +26,17 @@ const markerVersion version = "dir"
 // pending is a key of the store to be brought up to what the tree has at that path. All is guarded by Drive.mu.
 type pending struct {
 	pendingRecord
-	due    time.Time
-	saved  time.Time // when it was first saved since the store was last told of it; zero = it was not
-	again  bool      // it was changed since a worker has begun with it
-	unsure bool      // a write may have reached the store whose answer did not come back
-	tries  int       // failures in a row
-	err    error
-	failed time.Time // when it did
-	stuck  blocker   // what it waits for
-	queued time.Time // where it is in queue.later; zero = nowhere
-	ready  bool      // it is in queue.ready
+	due      time.Time
+	saved    time.Time // when it was first saved since the store was last told of it; zero = it was not
+	again    bool      // it was changed since a worker has begun with it
+	unsure   bool      // a write may have reached the store whose answer did not come back
+	replayed bool      // it is unsure since nobody knows what the daemon before this one has sent
+	tries    int       // failures in a row
+	err      error
+	failed   time.Time // when it did
+	stuck    blocker   // what it waits for
+	queued   time.Time // where it is in queue.later; zero = nowhere
+	ready    bool      // it is in queue.ready
 }
 
 // mayBeThere reports whether the store has something under the key, as far as is known.

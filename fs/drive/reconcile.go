@@ -237,7 +237,7 @@ func (d *Drive) attempt(j *job) error {
 	if p == nil || d.ctx.Err() != nil {
 		return context.Canceled
 	}
-	p.unsure = true
+	p.unsure, p.replayed = true, false
 	return nil
 }
 

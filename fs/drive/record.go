@@ -167,7 +167,7 @@ func (r *replay) build() error {
 		r.index(n)
 	}
 	for k, p := range r.pending {
-		r.d.putPending(k, &pending{pendingRecord: p, due: time.Now(), unsure: true})
+		r.d.putPending(k, &pending{pendingRecord: p, due: time.Now(), unsure: true, replayed: true})
 	}
 	return r.removeStrays(used)
 }

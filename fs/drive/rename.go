@@ -210,6 +210,18 @@ func (d *Drive) noteOrigin(key string, by int) {
 	}
 }
 
+// endMove notes that nothing is to be found any more where the directory was before it was moved.
+func (t *tx) endMove(x *dir) {
+	m := x.m.get()
+	if !m.moved {
+		return
+	}
+	t.touch(x)
+	x.m.edit(func(m *more) { m.moved, m.origin = false, "" })
+	t.d.noteOrigin(m.origin, -1)
+	t.undo = append(t.undo, func() { t.d.noteOrigin(m.origin, 1) })
+}
+
 // movingFrom reports whether the store may have, at that path, what belongs to a directory that was moved from there: from, or above it.
 // The caller holds mu.
 func (d *Drive) movingFrom(path string) (from string, moving bool) {
@@ -228,6 +240,13 @@ func (d *Drive) movingFrom(path string) (from string, moving bool) {
 	}
 }
 
+// wasSent reports whether the store may have, under the key of p, what was sent there before the directory was moved, and so was known: from
+// then on nothing is sent there until all is known. After a restart that is taken for so where nothing is to have the key.
+func (t *tx) wasSent(p *pending) bool {
+	k := p.keyed()
+	return t.d.queue.working[k] || p.unsure && (!p.replayed || t.d.at(k) == nil)
+}
+
 // adopt gives the moved directory x a child that the store has at its old place.
 func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 	old := keyed{info.Key, info.Type == fs.Directory}
@@ -235,7 +254,7 @@ func (t *tx) adopt(x *dir, name string, info *fs.Info) {
 		return
 	}
 	p := t.d.pending[old]
-	if p != nil && p.have != "" {
+	if p != nil && (p.have != "" || t.wasSent(p)) {
 		return // it was known, and was removed or moved elsewhere since
 	}
 	n := t.placeFound(x, name, info)
