@@ -251,6 +251,29 @@ func (x *dir) restore() {
 	}
 }
 
+// restoreAll is restore, while the store is away, for a directory that is about to be moved, nil for none, and for those below it that the journal
+// knows: what is written down is found under their paths.
+func (x *dir) restoreAll() {
+	if x == nil || !x.d.isOffline() {
+		return
+	}
+	x.d.mu.RLock()
+	replayed := x.replayed
+	var below []*dir
+	for _, n := range x.children {
+		if sub, ok := n.(*dir); ok {
+			below = append(below, sub)
+		}
+	}
+	x.d.mu.RUnlock()
+	if replayed {
+		x.restore()
+	}
+	for _, sub := range below {
+		sub.restoreAll()
+	}
+}
+
 // restored is a child of a directory as it was written down.
 type restored struct {
 	info   fs.Info

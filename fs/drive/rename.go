@@ -28,8 +28,13 @@ func (x *dir) Rename(ctx context.Context, name string, to fs.Dir, newName string
 		return err
 	}
 	x.d.mu.RLock()
+	src, _ := x.children[name].(*dir)
 	over, isDir := dst.children[newName].(*dir)
 	x.d.mu.RUnlock()
+	src.restoreAll()
+	if flags == fs.RenameExchange {
+		over.restoreAll()
+	}
 	if isDir && flags != fs.RenameExchange {
 		over.pin()
 		defer over.unpin()

@@ -176,6 +176,41 @@ func TestStartWithoutStoreMade(t *testing.T) {
 	})
 }
 
+// TestMovedAfterStartWithoutStore moves folders that were made here after a start without the store: what others have put into them is shown
+// in their new places.
+func TestMovedAfterStartWithoutStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRestarts(t)
+		for _, dir := range []string{"made", "made/sub", "other", "third"} {
+			r.mkdir(dir)
+			r.write(dir+"/own", []byte("own"), false)
+		}
+		r.must("Wait", r.d.Wait(r.ctx))
+		for _, dir := range []string{"made", "made/sub", "other", "third"} {
+			r.b.Inject(dir+"/theirs", []byte("theirs"), fs.WriteOptions{})
+		}
+		time.Sleep(DefaultNamesTTL)
+		r.all()
+		time.Sleep(2 * keepAfter)
+		r.away.Store(true)
+		r.restart(true)
+		r.rename("made", "moved")
+		r.exchange("other", "third")
+		want := tree{
+			"a": "text of a", "b": "text of b", "dir/": "", "dir/c": "text of dir/c", "dir/deep/": "", "dir/deep/d": "text of dir/deep/d",
+			"dir/deep/e": "text of dir/deep/e",
+		}
+		for _, dir := range []string{"moved", "moved/sub", "other", "third"} {
+			want[dir+"/"], want[dir+"/own"], want[dir+"/theirs"] = "", "own", "theirs"
+		}
+		r.want("with the store away", want.String())
+		r.away.Store(false)
+		r.must("Wait", r.d.Wait(r.ctx))
+		r.want("when the store is back", want.String())
+		r.must("Close", r.d.Close(r.ctx))
+	})
+}
+
 // must fails the test for an error that is of none of the given kinds.
 func (r *restarts) must(what string, err error, kinds ...fs.Kind) {
 	r.t.Helper()
