@@ -22,10 +22,9 @@ type dir struct {
 	dressed  bool      // the store was asked for the attributes of its marker
 	edits    uint64    // how often anything was changed of what is written down of children
 
-	shed    map[string]weak.Pointer[node] // loose children
-	evicted atomic.Bool                   // the children were complete before they were let go of; changed with Drive.mu held
-	pins    atomic.Int32                  // who uses it just now
-	used    atomic.Int64                  // when somebody last did
+	shed map[string]weak.Pointer[node] // loose children
+	pins atomic.Int32                  // who uses it just now
+	used atomic.Int64                  // when somebody last did
 }
 
 var (

@@ -58,8 +58,8 @@ func (d *Drive) evictColdest(ctx context.Context) {
 		if ctx.Err() != nil || d.nodes() <= most-most/4 || d.isOffline() {
 			break // offline they could not be found again
 		}
-		edits := d.keepListing(x)
-		d.evict(x, edits)
+		edits, written := d.keepListing(x)
+		d.evict(x, edits, written)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,8 +114,9 @@ func (d *Drive) coldest() []*dir {
 	return all
 }
 
-// evict lets go of the children of a directory that nobody needs, if it is not in use and is still what was written down of it.
-func (d *Drive) evict(x *dir, edits uint64) {
+// evict lets go of the children of a directory that nobody needs, if it is not in use and has not been edited since. Told says whether they
+// are written down as they are.
+func (d *Drive) evict(x *dir, edits uint64, told bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if x.pins.Load() > 0 || x.loading != nil || x.edits != edits || x.m.get().moved {
@@ -126,7 +127,6 @@ func (d *Drive) evict(x *dir, edits uint64) {
 		delete(d.evictor.loaded, x)
 		return
 	}
-	told := d.keeper.file != nil && d.keeper.file.Has(path)
 	needed := map[string]inode{}
 	loose := make(map[string]weak.Pointer[node], len(x.children))
 	for name, n := range x.children {
@@ -138,7 +138,6 @@ func (d *Drive) evict(x *dir, edits uint64) {
 	}
 	if len(loose) > 0 {
 		maps.Copy(loose, x.shed)
-		x.evicted.Store(x.complete || x.evicted.Load())
 		x.children, x.shed, x.complete = needed, loose, false
 		d.evictor.count -= len(loose)
 		d.evictor.shed[x] = true

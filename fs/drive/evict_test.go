@@ -75,7 +75,7 @@ func (w *walker) evicted(path string) *dir {
 		w.walk()
 		synctest.Wait()
 		w.d.mu.RLock()
-		gone, count := x.evicted.Load(), w.d.evictor.count
+		gone, count := !x.complete, w.d.evictor.count
 		w.d.mu.RUnlock()
 		if gone && count <= mostNodes {
 			return x

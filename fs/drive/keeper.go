@@ -11,7 +11,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs/drive/snapshot"
 )
 
-// keeper writes down what directories have, for a start without the store. What the journal knows is left out: it is there in any case.
+// keeper writes down what directories have: for a start without the store, and for what the store has told of files that a listing does not tell. What the journal knows is left out: it is there in any case.
 type keeper struct {
 	file *snapshot.File // nil = nothing is kept
 	wake chan struct{}  // holds one element when there is something to do
@@ -105,12 +105,12 @@ func (d *Drive) keepDue() {
 const keepChunk = 1024
 
 // keepListing writes one directory down. If names leave it meanwhile it is left for the next time. It returns which edit of the directory
-// is written down.
-func (d *Drive) keepListing(x *dir) (edits uint64) {
+// it has met, and whether that is written down.
+func (d *Drive) keepListing(x *dir) (edits uint64, written bool) {
 	if d.keeper.file == nil {
 		d.mu.RLock()
 		defer d.mu.RUnlock()
-		return x.edits
+		return x.edits, false
 	}
 	d.mu.RLock()
 	path, known := x.path()
@@ -119,7 +119,7 @@ func (d *Drive) keepListing(x *dir) (edits uint64) {
 	names := slices.Collect(maps.Keys(x.children))
 	d.mu.RUnlock()
 	if !known {
-		return edits
+		return edits, false
 	}
 	slices.Sort(names)
 	e := &encoder{b: []byte{listingVersion}}
@@ -134,10 +134,10 @@ func (d *Drive) keepListing(x *dir) (edits uint64) {
 	defer d.mu.RUnlock()
 	if now, _ := x.path(); now != path || x.left != left || x.m.get().moved {
 		d.keeper.keep(x)
-		return edits
+		return edits, false
 	}
 	d.keeper.file.Put(path, e.b)
-	return edits
+	return edits, d.keeper.file.Has(path)
 }
 
 // listingVersion is the first byte of a listing that is kept.
@@ -221,8 +221,10 @@ func (x *dir) restore() {
 		return
 	}
 	d.mu.RLock()
-	path, ok := x.path()
-	ok = ok && x.lacks() && !d.closed
+	path, ok := "", x.lacks() && !d.closed
+	if ok {
+		path, ok = x.path()
+	}
 	d.mu.RUnlock()
 	if !ok {
 		return
@@ -293,7 +295,6 @@ func (t *tx) restore(x *dir, children []restored, gone map[string]bool) {
 	}
 	t.after = append(t.after, func() {
 		x.complete, x.replayed = true, false
-		x.evicted.Store(false)
 	})
 	x.regainAll()
 }

@@ -149,9 +149,7 @@ func (x *dir) fresh(ctx context.Context, name string) error {
 
 // ask returns the load that is to be waited for, having begun it; nil if what is known is not old.
 func (x *dir) ask() (*load, error) {
-	if x.evicted.Load() || x.d.isOffline() {
-		x.restore()
-	}
+	x.restore()
 	x.d.mu.Lock()
 	defer x.d.mu.Unlock()
 	switch {
@@ -379,7 +377,6 @@ func (t *tx) listed(x *dir, l *load) {
 	}
 	t.after = append(t.after, func() {
 		x.complete, x.replayed, x.listed = true, false, time.Now()
-		x.evicted.Store(false)
 		t.d.keeper.keep(x)
 	})
 }

@@ -481,7 +481,7 @@ func (m *machine) finish() {
 	if err := m.d.Close(ctx); err != nil {
 		m.fatal("Close() = %v", err)
 	}
-	m.o.State, m.o.ID = m.t.TempDir(), fs.DriveID{9}
+	m.o.State, m.o.ID, m.o.Listings = m.t.TempDir(), fs.DriveID{9}, ""
 	m.start()
 	m.findLinks()
 	m.both("dump of the store alone", func(d fs.Drive) (string, error) { return dump(ctx, d) })

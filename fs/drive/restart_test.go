@@ -351,3 +351,32 @@ func TestChildCodec(t *testing.T) {
 		t.Error(errors.Join(in.err, fmt.Errorf("%d bytes left", len(in.b))))
 	}
 }
+
+// TestRestartKeepsWhatWasTold starts a drive on files of others that were opened before: what the store told of them is known still, without
+// being asked again, also where it is not away. What others have changed meanwhile is not.
+func TestRestartKeepsWhatWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRestarts(t)
+		r.b.Inject("dir/link", nil, fs.WriteOptions{Link: "c"})
+		r.b.Inject("dir/script", []byte("script"), fs.WriteOptions{Mode: 0o755, HasMode: true})
+		r.b.Inject("dir/changed", []byte("script"), fs.WriteOptions{Mode: 0o700, HasMode: true})
+		_, err := r.d.Warm(r.ctx, "dir", nil)
+		r.must("warm", err)
+		r.restart(false)
+		r.b.Inject("dir/changed", []byte("changed"), fs.WriteOptions{})
+		r.b.ResetRequests()
+		for path, want := range map[string]uint32{
+			"dir/link": fs.ModeSymlink | 0o777, "dir/script": fs.ModeFile | 0o755, "dir/c": fs.ModeFile | 0o644, "dir/changed": fs.ModeFile | 0o644,
+		} {
+			n, err := nodeAt(r.ctx, r.d, path)
+			r.must("lookup of "+path, err)
+			if a, err := n.Attr(r.ctx); err != nil || a.Mode != want {
+				t.Errorf("%s has mode %o, %v, want %o", path, a.Mode, err, want)
+			}
+		}
+		if n := r.b.Requests()["stat"]; n != 0 {
+			t.Errorf("%d objects were asked for", n)
+		}
+		r.must("Close", r.d.Close(r.ctx))
+	})
+}
