@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,4 +198,47 @@ func TestMovedThenGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestListedWhileOtherMoves exchanges two folders of which nothing is known, starts again when one is known, and lists that one while the store
+// has at its path what is in the other.
+func TestListedWhileOtherMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lists atomic.Int32 // of d from here on, the first of which waits; negative = until the store can be asked for d
+		lists.Store(-1 << 20)
+		gate, away := make(chan struct{}), &fs.Error{Kind: fs.Unavailable}
+		b := mem.NewBackend(mem.BackendOptions{Before: func(_ context.Context, r mem.Request) error {
+			if r.Op != "list" || r.Key != "d" {
+				return nil
+			}
+			switch n := lists.Add(1); {
+			case n < 0:
+				return away
+			case n == 1:
+				<-gate
+			}
+			return nil
+		}})
+		b.Inject("d/of d", []byte("of d"), fs.WriteOptions{})
+		b.Inject("e/of e", []byte("of e"), fs.WriteOptions{})
+		o := Options{Backend: b, State: memoryDir(t)}
+		p := program{t, t.Context(), open(t, o)}
+		p.exchange("d", "e")
+		_, err := listOf(p.ctx, p.d, "d")
+		p.must("List", err)
+		p.must("Close", p.d.Close(p.ctx))
+		lists.Store(0)
+		p.d = open(t, o)
+		time.Sleep(time.Minute)
+		if lists.Load() != 1 {
+			t.Errorf("the store was asked %d times: the test misses its case", lists.Load())
+		}
+		_, err = listOf(p.ctx, p.d, "d")
+		p.must("List", err)
+		close(gate)
+		p.must("Wait", p.d.Wait(p.ctx))
+		time.Sleep(DefaultNamesTTL)
+		p.wantTree("afterwards", tree{"d/": "", "d/of e": "of e", "e/": "", "e/of d": "of d"})
+		p.must("Close", p.d.Close(p.ctx))
+	})
 }

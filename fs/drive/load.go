@@ -188,18 +188,21 @@ func (x *dir) await(ctx context.Context, l *load, enough func() bool) error {
 
 // isFresh reports whether the store need not be asked. The caller holds Drive.mu.
 func (x *dir) isFresh() bool {
+	moved := x.m.get().moved
 	switch {
-	case !x.named():
+	case !x.named(), !moved && x.isNew():
 		return true
 	case !x.complete:
 		return false
 	case x.d.isOffline():
 		return true
-	case x.m.get().moved:
-		return false
-	case !x.isOld():
-		return true
 	}
+	return !moved && !x.isOld()
+}
+
+// isNew reports whether the directory was made or moved to where the store may have what belongs to another one, that was moved from there: what
+// it has itself is all in the journal. The caller holds Drive.mu.
+func (x *dir) isNew() bool {
 	path, _ := x.path()
 	_, moving := x.d.movingFrom(path)
 	return moving
