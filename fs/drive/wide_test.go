@@ -170,14 +170,14 @@ func (w *wide) replaceKnown() {
 	ctx := w.t.Context()
 	path, data, right := w.path(), string(w.bytes()), w.rng.IntN(4) > 0
 	w.both(fmt.Sprintf("replace known version of %s: %v", path, right), func(d fs.Drive) (string, error) {
-		n, err := nodeAt(ctx, d, path)
-		if err != nil {
+		if _, err := nodeAt(ctx, d, path); err != nil {
 			return "", err
 		}
 		if _, err := textOf(ctx, d, path); err != nil { // a listing does not tell what is no file
 			return "", err
 		}
-		if n, err = nodeAt(ctx, d, path); err != nil {
+		n, err := nodeAt(ctx, d, path)
+		if err != nil {
 			return "", err
 		}
 		a, err := n.Attr(ctx)
