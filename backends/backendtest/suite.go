@@ -30,6 +30,9 @@ type Options struct {
 	Inject func(t *testing.T, b fs.Backend, raw string, data []byte, metadata map[string]string)
 	// Skips are the cases that this store cannot pass, each with the reason.
 	Skips map[string]string
+	// ChecksThenOpens says that the store compares the condition of a read and opens what it has then: it may be replaced in between, which no
+	// client can notice. One reader in a hundred may see that.
+	ChecksThenOpens bool
 	// Subjects are those to run, as "names" or "versions"; nil = all.
 	Subjects []string
 	// Full runs the counts of the contract; else they are a tenth.

@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,14 +34,13 @@ func TestAttributesWhileUploaded(t *testing.T) {
 
 func attributesWhileUploaded(t *testing.T, begin func(program), before, lost bool) {
 	var p program
-	armed := false
+	var armed atomic.Bool
 	mode, at := uint32(0o751), time.Unix(1e8, 0)
 	during := func(here bool) func(context.Context, mem.Request) error {
 		return func(_ context.Context, r mem.Request) error {
-			if !armed || !here || r.Key != "f" && r.Dst != "f" {
+			if !here || r.Key != "f" && r.Dst != "f" || !armed.CompareAndSwap(true, false) {
 				return nil
 			}
-			armed = false
 			p.setAttr("f", fs.SetAttr{Mode: &mode, Mtime: &at})
 			if lost {
 				return &fs.Error{Kind: fs.UnknownOutcome}
@@ -53,10 +53,10 @@ func attributesWhileUploaded(t *testing.T, begin func(program), before, lost boo
 	p.write("other", []byte("other"), false)
 	p.must("Wait", p.d.Wait(p.ctx))
 	begin(p)
-	armed = true
+	armed.Store(true)
 	p.must("Wait", p.d.Wait(p.ctx))
 	_, info, _ := b.Contents("f")
-	if got := fmt.Sprintf("%o %d", info.Mode&fs.ModePerm, info.ModTime.Unix()); got != fmt.Sprintf("%o %d", mode, at.Unix()) || armed {
+	if got := fmt.Sprintf("%o %d", info.Mode&fs.ModePerm, info.ModTime.Unix()); got != fmt.Sprintf("%o %d", mode, at.Unix()) || armed.Load() {
 		t.Errorf("the store has %s", got)
 	}
 	p.must("Close", p.d.Close(p.ctx))

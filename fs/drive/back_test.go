@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,13 +57,12 @@ func TestChangedInFolderRenamedBack(t *testing.T) {
 				t.Run(fmt.Sprint(before, between, after), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						var p program
-						armed := false
+						var armed atomic.Bool
 						text := noise(100 << 10)
 						b := mem.NewBackend(mem.BackendOptions{After: func(_ context.Context, r mem.Request) error {
-							if !armed || r.Op != "put" || r.Key != "d/f" {
+							if r.Op != "put" || r.Key != "d/f" || !armed.CompareAndSwap(true, false) {
 								return nil
 							}
-							armed = false
 							p.edit("d/f", "last")
 							copy(text[1000:], "last")
 							return &fs.Error{Kind: fs.UnknownOutcome}
@@ -83,10 +83,10 @@ func TestChangedInFolderRenamedBack(t *testing.T) {
 						edit("e/f", between)
 						p.rename("e", "d")
 						edit("d/f", after)
-						armed = before+between+after > 0
+						armed.Store(before+between+after > 0)
 						b.ResetRequests()
 						p.must("Wait", p.d.Wait(p.ctx))
-						if data, _, _ := b.Contents("d/f"); !bytes.Equal(data, text) || armed {
+						if data, _, _ := b.Contents("d/f"); !bytes.Equal(data, text) || armed.Load() {
 							t.Errorf("the store has %d other bytes", len(data))
 						}
 						if copies := b.Requests()["copy"]; copies > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,7 +73,7 @@ func TestMovedWhileUploaded(t *testing.T) {
 
 func movedWhileUploaded(t *testing.T, move func(program), before bool, late time.Duration, lost error) {
 	var p program
-	armed := false
+	var armed atomic.Bool
 	text := noise(100 << 10)
 	path := func() string {
 		to, _ := nodeAt(p.ctx, p.d, "b")
@@ -83,10 +84,9 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, late time
 	}
 	during := func(here bool) func(context.Context, mem.Request) error {
 		return func(_ context.Context, r mem.Request) error {
-			if !armed || !here || r.Op != "put" || r.Key != "a" {
+			if !here || r.Op != "put" || r.Key != "a" || !armed.CompareAndSwap(true, false) {
 				return nil
 			}
-			armed = false
 			move(p)
 			if !before {
 				time.Sleep(late) // what is due under the other name is tried
@@ -104,9 +104,9 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, late time
 	p.must("Wait", p.d.Wait(p.ctx))
 	p.edit("a", "changed")
 	copy(text[1000:], "changed")
-	armed = true
+	armed.Store(true)
 	p.must("Wait", p.d.Wait(p.ctx))
-	if got := p.read(path()); !bytes.Equal(got, text) || armed {
+	if got := p.read(path()); !bytes.Equal(got, text) || armed.Load() {
 		t.Errorf("%s has other bytes", path())
 	}
 	if data, _, _ := b.Contents(path()); !bytes.Equal(data, text) {
@@ -123,12 +123,11 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, late time
 func TestCopiedOnceBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p program
-		armed := false
+		var armed atomic.Bool
 		b := mem.NewBackend(mem.BackendOptions{After: func(_ context.Context, r mem.Request) error {
-			if !armed || r.Op != "put" || r.Key != "a" {
+			if r.Op != "put" || r.Key != "a" || !armed.CompareAndSwap(true, false) {
 				return nil
 			}
-			armed = false
 			p.copy("a", "b")
 			return &fs.Error{Kind: fs.UnknownOutcome}
 		}})
@@ -141,10 +140,10 @@ func TestCopiedOnceBack(t *testing.T) {
 		p.edit("c", "second")
 		p.rename("c", "a")
 		copy(text[1000:], "second")
-		armed = true
+		armed.Store(true)
 		p.must("Wait", p.d.Wait(p.ctx))
 		for _, path := range []string{"a", "b"} {
-			if data, _, _ := b.Contents(path); !bytes.Equal(data, text) || armed {
+			if data, _, _ := b.Contents(path); !bytes.Equal(data, text) || armed.Load() {
 				t.Errorf("the store has %d other bytes as %s", len(data), path)
 			}
 		}
