@@ -99,7 +99,7 @@ func TestMovedWithWhatOthersAdded(t *testing.T) {
 				known["d/theirs"], known["e/theirs"], known["e/sub/theirs"], known["g/theirs"] = "made/theirs", "d/theirs", "d/sub/theirs", "f/theirs"
 				p.wantTree("afterwards", known)
 				for _, key := range b.Keys("") {
-					if data, _, _ := b.Contents(key); strings.HasSuffix(key, "theirs") && string(data) != known[key] {
+					if data, _ := object(t, b, key); strings.HasSuffix(key, "theirs") && string(data) != known[key] {
 						t.Errorf("%s in the store is %q", key, data)
 					}
 				}

@@ -55,7 +55,7 @@ func attributesWhileUploaded(t *testing.T, begin func(program), before, lost boo
 	begin(p)
 	armed.Store(true)
 	p.must("Wait", p.d.Wait(p.ctx))
-	_, info, _ := b.Contents("f")
+	_, info := object(t, b, "f")
 	if got := fmt.Sprintf("%o %d", info.Mode&fs.ModePerm, info.ModTime.Unix()); got != fmt.Sprintf("%o %d", mode, at.Unix()) || armed.Load() {
 		t.Errorf("the store has %s", got)
 	}
@@ -71,7 +71,7 @@ func TestCopyHasItsOwnTime(t *testing.T) {
 		p.copy("f", "copy")
 		now := time.Now()
 		p.must("Wait", p.d.Wait(p.ctx))
-		if _, info, _ := b.Contents("copy"); !info.ModTime.Equal(now) {
+		if _, info := object(t, b, "copy"); !info.ModTime.Equal(now) {
 			t.Errorf("the copy has the time %v, want %v", info.ModTime, now)
 		}
 		p.must("Close", p.d.Close(p.ctx))

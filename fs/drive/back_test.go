@@ -86,7 +86,7 @@ func TestChangedInFolderRenamedBack(t *testing.T) {
 						armed.Store(before+between+after > 0)
 						b.ResetRequests()
 						p.must("Wait", p.d.Wait(p.ctx))
-						if data, _, _ := b.Contents("d/f"); !bytes.Equal(data, text) || armed.Load() {
+						if data, _ := object(t, b, "d/f"); !bytes.Equal(data, text) || armed.Load() {
 							t.Errorf("the store has %d other bytes", len(data))
 						}
 						if copies := b.Requests()["copy"]; copies > 0 {

@@ -115,7 +115,7 @@ func (t *tx) comeBack(n inode) {
 	if m.at.key == "" {
 		return
 	}
-	if path, _ := n.meta().path(); path == m.at.key {
+	if path, named := n.meta().path(); named && path == m.at.key {
 		at := m.at
 		at.key = ""
 		t.setAt(n, at)

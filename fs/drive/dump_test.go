@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 
+	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
 )
 
@@ -136,4 +138,14 @@ func dump(ctx context.Context, d fs.Drive) (string, error) {
 	err := walk(d.Root(), "")
 	slices.Sort(lines)
 	return strings.Join(lines, ""), err
+}
+
+// object returns what the store has under a raw key, past the hooks. That it has nothing there fails the test.
+func object(t *testing.T, b *mem.Backend, key string) ([]byte, fs.Info) {
+	t.Helper()
+	data, info, ok := b.Contents(key)
+	if !ok {
+		t.Errorf("the store has no %s", key)
+	}
+	return data, info
 }

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/jupyter-drive/jupyter-drive/backends/mem"
 	"github.com/jupyter-drive/jupyter-drive/fs"
@@ -51,22 +50,14 @@ func (f *faults) after(_ context.Context, r mem.Request) error {
 
 // TestMachineWithFaults is TestMachine over a store that throttles, fails and loses answers.
 func TestMachineWithFaults(t *testing.T) {
-	seeds := 10
-	if full() {
-		seeds = 500
-	}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := &faults{rng: rand.New(rand.NewPCG(seed, 11))}
-				m := newMachine(t, seed+1000, Options{}, mem.BackendOptions{Before: f.before, After: f.after})
-				for range 200 {
-					m.step()
-				}
-				m.finish()
-			})
-		})
-	}
+	eachSeed(t, 10, 500, func(t *testing.T, seed uint64) {
+		f := &faults{rng: rand.New(rand.NewPCG(seed, 11))}
+		m := newMachine(t, seed+1000, Options{}, mem.BackendOptions{Before: f.before, After: f.after})
+		for range 200 {
+			m.step()
+		}
+		m.finish()
+	})
 }
 
 // TestFSX compares a file with a model of it.

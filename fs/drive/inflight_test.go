@@ -109,7 +109,7 @@ func movedWhileUploaded(t *testing.T, move func(program), before bool, late time
 	if got := p.read(path()); !bytes.Equal(got, text) || armed.Load() {
 		t.Errorf("%s has other bytes", path())
 	}
-	if data, _, _ := b.Contents(path()); !bytes.Equal(data, text) {
+	if data, _ := object(t, b, path()); !bytes.Equal(data, text) {
 		t.Errorf("the store has %d other bytes as %s", len(data), path())
 	}
 	if s := p.d.Status(); len(s.Conflicts) > 0 {
@@ -143,7 +143,7 @@ func TestCopiedOnceBack(t *testing.T) {
 		armed.Store(true)
 		p.must("Wait", p.d.Wait(p.ctx))
 		for _, path := range []string{"a", "b"} {
-			if data, _, _ := b.Contents(path); !bytes.Equal(data, text) || armed.Load() {
+			if data, _ := object(t, b, path); !bytes.Equal(data, text) || armed.Load() {
 				t.Errorf("the store has %d other bytes as %s", len(data), path)
 			}
 		}
@@ -176,7 +176,7 @@ func TestOtherFileInItsPlace(t *testing.T) {
 				b.Inject("a", []byte("theirs"), fs.WriteOptions{})
 			}
 			time.Sleep(10 * time.Second)
-			if data, _, _ := b.Contents("a"); len(data) != 10<<10 {
+			if data, _ := object(t, b, "a"); len(data) != 10<<10 {
 				t.Errorf("the store has %d bytes as a: the test misses its case", len(data))
 			}
 			if n, err := h.ReadAt(p.ctx, make([]byte, 10), 0); fs.KindOf(err) != fs.Stale {
@@ -185,7 +185,7 @@ func TestOtherFileInItsPlace(t *testing.T) {
 			p.must("Release", h.Release(p.ctx))
 			p.must("Wait", p.d.Wait(p.ctx))
 			for _, key := range b.Keys("") {
-				if data, _, _ := b.Contents(key); key != "a" && bytes.Contains(data, []byte("zz")) {
+				if data, _ := object(t, b, key); key != "a" && bytes.Contains(data, []byte("zz")) {
 					t.Errorf("%s has bytes of a", key)
 				}
 			}

@@ -123,7 +123,7 @@ func TestUntoldTypeOffline(t *testing.T) {
 				p.must("Wait", p.d.Wait(p.ctx))
 				links, files := 0, 0
 				for _, key := range b.Keys("") {
-					switch data, info, _ := b.Contents(key); {
+					switch data, info := object(t, b, key); {
 					case info.Link == "small":
 						links++
 					case string(data) == "mine":
@@ -187,7 +187,7 @@ func TestUntoldRestart(t *testing.T) {
 				p.rename(c.path, "g")
 				p.edit("g", "yy")
 				p.must("Wait", p.d.Wait(p.ctx))
-				if _, info, _ := b.Contents("g"); info.Mode != c.mode || info.FileID != o.FileID {
+				if _, info := object(t, b, "g"); info.Mode != c.mode || info.FileID != o.FileID {
 					t.Errorf("the store has mode %o, id %v, want %o, %v", info.Mode, info.FileID, c.mode, o.FileID)
 				}
 				p.must("Close", p.d.Close(p.ctx))
@@ -208,7 +208,7 @@ func TestReplacedByOthers(t *testing.T) {
 		p.rename("top/small", "f")
 		p.edit("f", "x")
 		p.must("Wait", p.d.Wait(p.ctx))
-		if _, info, _ := b.Contents("f"); info.Mode != 0o711 || info.FileID != id {
+		if _, info := object(t, b, "f"); info.Mode != 0o711 || info.FileID != id {
 			t.Errorf("the store has mode %o, id %v, want %o, %v", info.Mode, info.FileID, o.Mode, id)
 		}
 		p.must("Close", p.d.Close(p.ctx))

@@ -20,6 +20,20 @@ import (
 // full reports whether the long form of tests is asked for.
 func full() bool { return os.Getenv("JUPYTER_DRIVE_TEST_FULL") != "" }
 
+// eachSeed runs a random test with that many seeds, with long where the long form is asked for, each with a clock of its own.
+func eachSeed(t *testing.T, short, long uint64, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	seeds := short
+	if full() {
+		seeds = long
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { run(t, seed) })
+		})
+	}
+}
+
 // machine runs the same random operations on a drive over a store and on one in memory.
 type machine struct {
 	t      *testing.T
@@ -491,51 +505,35 @@ func (m *machine) finish() {
 }
 
 func TestMachine(t *testing.T) {
-	seeds := 20
-	if full() {
-		seeds = 2000
-	}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				m := newMachine(t, seed, Options{Trash: seed%2 == 0}, mem.BackendOptions{})
-				for range 200 {
-					m.step()
-				}
-				m.finish()
-			})
-		})
-	}
+	eachSeed(t, 20, 2000, func(t *testing.T, seed uint64) {
+		m := newMachine(t, seed, Options{Trash: seed%2 == 0}, mem.BackendOptions{})
+		for range 200 {
+			m.step()
+		}
+		m.finish()
+	})
 }
 
 // TestMachineEvicting is TestMachine on a drive that keeps no node that it can do without.
 func TestMachineEvicting(t *testing.T) {
-	seeds := 20
-	if full() {
-		seeds = 500
-	}
 	shed := 0
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := Options{MaxNodes: 1, Trash: seed%3 == 0}
-				if seed%2 == 0 {
-					o.Listings = filepath.Join(t.TempDir(), "listings")
-				}
-				m := newMachine(t, seed, o, mem.BackendOptions{})
-				m.evicts = true
-				for i := range 200 {
-					if i%40 == 39 {
-						m.restart()
-					}
-					m.evict()
-					m.step()
-				}
-				m.finish()
-				shed += m.shed
-			})
-		})
-	}
+	eachSeed(t, 20, 500, func(t *testing.T, seed uint64) {
+		o := Options{MaxNodes: 1, Trash: seed%3 == 0}
+		if seed%2 == 0 {
+			o.Listings = filepath.Join(t.TempDir(), "listings")
+		}
+		m := newMachine(t, seed, o, mem.BackendOptions{})
+		m.evicts = true
+		for i := range 200 {
+			if i%40 == 39 {
+				m.restart()
+			}
+			m.evict()
+			m.step()
+		}
+		m.finish()
+		shed += m.shed
+	})
 	if shed == 0 {
 		t.Error("no node was ever let go of")
 	}

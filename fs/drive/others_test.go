@@ -167,7 +167,7 @@ func (s *shared) write(path string) {
 }
 
 func (s *shared) others(path string) {
-	old, _, _ := s.b.Contents(path)
+	old, _, _ := s.b.Contents(path) // nothing where there is none, and then nothing is forgotten
 	text := s.text()
 	s.b.Inject(path, []byte(text), fs.WriteOptions{})
 	s.note("others write %s: %v to %s", path, word.FindAllString(string(old), -1), word.FindString(text))
@@ -243,7 +243,7 @@ func (s *shared) finish() {
 		if strings.HasPrefix(key, fs.ReservedName) {
 			continue
 		}
-		data, _, _ := s.b.Contents(key)
+		data, _ := object(s.t, s.b, key)
 		s.note("the store has %s: %v", key, word.FindAllString(string(data), -1))
 		s.forget(string(data))
 	}
@@ -254,15 +254,7 @@ func (s *shared) finish() {
 
 // TestMachineWithOthers has others write to the store what a drive writes to.
 func TestMachineWithOthers(t *testing.T) {
-	seeds := 10
-	if full() {
-		seeds = 500
-	}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { withOthers(t, seed) })
-		})
-	}
+	eachSeed(t, 10, 500, withOthers)
 }
 
 func withOthers(t *testing.T, seed uint64) {

@@ -534,15 +534,7 @@ func (s *shuffle) step() {
 
 // TestTrashShuffled moves and removes files at random while the store is told.
 func TestTrashShuffled(t *testing.T) {
-	seeds := 40
-	if full() {
-		seeds = 1000
-	}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { trashShuffled(t, seed) })
-		})
-	}
+	eachSeed(t, 40, 1000, trashShuffled)
 }
 
 func trashShuffled(t *testing.T, seed uint64) {

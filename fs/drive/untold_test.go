@@ -95,7 +95,7 @@ func TestUntoldAttributes(t *testing.T) {
 				p, b, o := untoldDrive(t)
 				c.do(p)
 				p.must("Wait", p.d.Wait(p.ctx))
-				_, info, _ := b.Contents(c.path)
+				_, info := object(t, b, c.path)
 				if info.Mode != c.mode || c.modTime != 0 && info.ModTime.Unix() != c.modTime || (info.FileID == o.FileID) == c.other {
 					t.Errorf("the store has mode %o, time %d, id %v; want %o, %d, %v (of another document: %v)",
 						info.Mode, info.ModTime.Unix(), info.FileID, c.mode, c.modTime, o.FileID, c.other)
@@ -147,7 +147,7 @@ func TestUntoldIdentity(t *testing.T) {
 					t.Errorf("FileID() = %v, %v, want %v", id, err, o.FileID)
 				}
 				p.must("Wait", p.d.Wait(p.ctx))
-				if _, info, _ := b.Contents(c.path); info.FileID != o.FileID {
+				if _, info := object(t, b, c.path); info.FileID != o.FileID {
 					t.Errorf("the store has %v, want %v", info.FileID, o.FileID)
 				}
 			})
@@ -165,7 +165,7 @@ func TestUntoldExchange(t *testing.T) {
 		p.exchange("top/large", "top/other")
 		p.must("Wait", p.d.Wait(p.ctx))
 		for path, want := range map[string]fs.WriteOptions{"top/other": large, "top/large": other} {
-			if _, info, _ := b.Contents(path); info.Mode != want.Mode || info.FileID != want.FileID {
+			if _, info := object(t, b, path); info.Mode != want.Mode || info.FileID != want.FileID {
 				t.Errorf("%s has mode %o, id %v, want %o, %v", path, info.Mode, info.FileID, want.Mode, want.FileID)
 			}
 		}
@@ -185,7 +185,7 @@ func TestUntoldCircle(t *testing.T) {
 		b.ResetRequests()
 		p.must("Wait", p.d.Wait(p.ctx))
 		for path, want := range map[string]fs.WriteOptions{"top/other": large, "top/large": other} {
-			if _, info, _ := b.Contents(path); info.Mode != want.Mode || info.FileID != want.FileID {
+			if _, info := object(t, b, path); info.Mode != want.Mode || info.FileID != want.FileID {
 				t.Errorf("%s has mode %o, id %v, want %o, %v", path, info.Mode, info.FileID, want.Mode, want.FileID)
 			}
 		}
@@ -217,8 +217,8 @@ func (p program) wantLinks(dir string) {
 // wantStored checks what the store has of the two.
 func (p program) wantStored(b *mem.Backend, dir string, mode uint32) {
 	p.t.Helper()
-	_, link, _ := b.Contents(dir + "/link")
-	_, fifo, _ := b.Contents(dir + "/fifo")
+	_, link := object(p.t, b, dir+"/link")
+	_, fifo := object(p.t, b, dir+"/fifo")
 	if link.Link != "small" || fifo.Special.Mode != fs.ModeFIFO || fifo.Mode != mode {
 		p.t.Errorf("the store has %+v and %+v", link, fifo)
 	}
@@ -300,7 +300,7 @@ func TestMovedFileOfOthers(t *testing.T) {
 		o.Mode, o.ModTime = 0o711, time.Unix(3e9, 0)
 		b.Inject("top/small", []byte("of others"), o)
 		p.must("Wait", p.d.Wait(p.ctx))
-		_, info, _ := b.Contents("f")
+		_, info := object(t, b, "f")
 		n, err := nodeAt(p.ctx, p.d, "f")
 		p.must("lookup", err)
 		a, err := n.Attr(p.ctx)

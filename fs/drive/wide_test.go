@@ -218,7 +218,7 @@ func (w *wide) attrs(d fs.Drive) (string, error) {
 				return err
 			}
 			if d == fs.Drive(w.d) {
-				_, info, _ := w.b.Contents(p)
+				_, info := object(w.t, w.b, p)
 				a.Mode, a.Mtime = a.Mode&fs.ModeType|info.Mode&fs.ModePerm, info.ModTime
 			}
 			line := fmt.Sprintf("%s %o", p, a.Mode)
@@ -251,15 +251,7 @@ func (w *wide) finish() {
 
 // TestMachineWide is the other machines in all combinations, over a store that is slow too.
 func TestMachineWide(t *testing.T) {
-	seeds := 10
-	if full() {
-		seeds = 500
-	}
-	for seed := range uint64(seeds) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runWide(t, seed) })
-		})
-	}
+	eachSeed(t, 10, 500, runWide)
 }
 
 func runWide(t *testing.T, seed uint64) {
