@@ -60,7 +60,8 @@ func (a *app) warmCommand() *cobra.Command {
 		Use: "warm PATH", Short: "Fetch a file or folder of a store into the cache", Args: cobra.ExactArgs(1),
 		Long: "Fetch a file, or all files below a folder, into the cache: what is in it is read at the speed of the local disk, also without\n" +
 			"a network. PATH is a whole path in the mount, or begins with the drive's name. It is meant from the working folder if it is \".\" or begins\n" +
-			"with \"./\" or \"../\", or if from there it is something in the mount. What does not fit drives out what was used longest ago.",
+			"with \"./\" or \"../\", or if from there it is something in the mount. What does not fit drives out what was used longest ago.\n" +
+			"Modes, times and symbolic links, which a list does not tell, are asked for too: git, tar and rsync want them.",
 		Example: "  jupyter-drive warm data/2026\n  jupyter-drive warm ~/JupyterDrive/data/table.parquet\n  cd ~/JupyterDrive/data; jupyter-drive warm table.parquet",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := a.warmPath(cmd.Context(), args[0])

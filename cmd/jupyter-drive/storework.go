@@ -15,7 +15,7 @@ import (
 	"github.com/jupyter-drive/jupyter-drive/fs/drive"
 )
 
-// warm fetches a file, or all below a folder, into the cache.
+// warm fetches a file, or all below a folder, into the cache, and asks for what a list does not tell.
 func (d *daemon) warm(ctx context.Context, query url.Values, tell func(news)) (warmResult, error) {
 	p, err := d.pathOf(query.Get("path"))
 	if err != nil {
